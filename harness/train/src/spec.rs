@@ -1,0 +1,457 @@
+//! What a training or scoring unit is told to do: plain data, every default in one place.
+//!
+//! The experiment file embeds these types, the plan stores them fully resolved, and their canonical
+//! JSON names the result folder. So nothing here may depend on the machine: no absolute path, no
+//! thread count, no device. Odd values say where they come from (`method.md` = the published method
+//! as restated for this project; FSFM is arXiv 2412.12032, FS-VFM is arXiv 2510.10663).
+//! The shape of an experiment file (which model meets which head) is the command line's business.
+
+use facebench_protocols::Selection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A plugin by name, with its configuration. The plugin's own schema checks the keys of `config`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Name of the plugin's component, e.g. `fsvfm`
+    pub plugin: String,
+    /// Its settings; keys that are absent take the plugin's defaults
+    #[serde(default)]
+    pub config: Map<String, Value>,
+}
+
+impl Component {
+    /// A component with default settings.
+    pub fn named(plugin: &str) -> Self {
+        Self { plugin: plugin.to_owned(), config: Map::new() }
+    }
+
+    /// The settings as the JSON object a plugin receives.
+    pub fn json(&self) -> Value {
+        Value::Object(self.config.clone())
+    }
+}
+
+// ------------------------------------------------------------------------------ pre-training
+
+/// Self-supervised pre-training of one backbone on unlabelled faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PretrainSpec {
+    /// The encoder to train
+    pub backbone: Component,
+    /// Which patches are hidden
+    pub masking: MaskingSpec,
+    /// What is asked of the network
+    pub objective: ObjectiveSpec,
+    /// Optimiser and schedule
+    pub optim: PretrainOptim,
+    /// Which faces
+    pub data: PretrainData,
+    /// Seed of every random stream: initial weights, order, masks
+    pub seed: u64,
+}
+
+impl Default for PretrainSpec {
+    fn default() -> Self {
+        Self {
+            backbone: Component::named("fsvfm"),
+            masking: MaskingSpec::default(),
+            objective: ObjectiveSpec::default(),
+            optim: PretrainOptim::default(),
+            data: PretrainData::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// The masking strategy and the policy for images without a usable parsing map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskingSpec {
+    /// Name of the masking plugin
+    pub plugin: String,
+    /// Its settings
+    pub config: Map<String, Value>,
+    /// Share of the patches that is hidden (0..1); 0.75 in MAE, FSFM and FS-VFM
+    pub ratio: f64,
+    /// Whether the covered facial region is drawn for each image or once for a batch
+    pub region: RegionChoice,
+    /// What happens to an image whose parsing map is missing while the strategy needs one
+    pub on_missing: MissingParsing,
+}
+
+impl Default for MaskingSpec {
+    fn default() -> Self {
+        Self {
+            plugin: "crfr-p".into(),
+            config: Map::new(),
+            ratio: 0.75,
+            region: RegionChoice::PerImage,
+            on_missing: MissingParsing::Fail,
+        }
+    }
+}
+
+/// How often the covered region is drawn (method.md §8.1 Q4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionChoice {
+    /// As the papers describe it
+    PerImage,
+    /// As the released training code behaves
+    PerBatch,
+}
+
+/// The policy for an image without a parsing map. What happened is counted in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissingParsing {
+    /// Stop and name the image
+    Fail,
+    /// Mask this image's patches uniformly at random, with no covered region
+    Random,
+    /// Leave the image out
+    Skip,
+}
+
+/// The terms of the pre-training loss: `w·L_rec + w_fr·L_rec^fr + w_cl·L_sim` (method.md §3.9).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectiveSpec {
+    /// Weight of the reconstruction of all hidden patches; 0 leaves only the other terms
+    pub reconstruction_weight: f64,
+    /// Weight of the reconstruction of the covered region (method.md §3.9); 0 switches it off
+    pub region_weight: f64,
+    /// Reconstruct patches normalised by their own mean and deviation
+    pub norm_pix: bool,
+    /// The pixel decoder
+    pub decoder: DecoderSpec,
+    /// Self-distillation between the masked and the full view; `null` switches it off (= MAE)
+    pub similarity: Option<SimilaritySpec>,
+}
+
+impl Default for ObjectiveSpec {
+    fn default() -> Self {
+        Self {
+            reconstruction_weight: 1.0,
+            region_weight: 0.007,
+            norm_pix: true,
+            decoder: DecoderSpec::default(),
+            similarity: Some(SimilaritySpec::default()),
+        }
+    }
+}
+
+/// The pixel decoder (method.md §3.6).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderSpec {
+    /// Width of its tokens
+    pub width: usize,
+    /// Number of blocks
+    pub depth: usize,
+    /// Attention heads
+    pub heads: usize,
+    /// Where hidden positions are filled with the mask token
+    pub mask_token: MaskToken,
+}
+
+impl Default for DecoderSpec {
+    fn default() -> Self {
+        Self { width: 512, depth: 8, heads: 16, mask_token: MaskToken::BeforeEmbed }
+    }
+}
+
+/// Where the mask token enters the pixel decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskToken {
+    /// In the encoder's width, shared with the representation decoder (FSFM, FS-VFM)
+    BeforeEmbed,
+    /// In the decoder's width, after the linear embedding (MAE)
+    AfterEmbed,
+}
+
+/// The self-distillation branch (method.md §3.5–§3.9).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimilaritySpec {
+    /// Weight in the total loss
+    pub weight: f64,
+    /// The loss between online prediction and target projection
+    pub loss: SimilarityLoss,
+    /// Temperature of the contrastive losses
+    pub temperature: f64,
+    /// How the target network follows
+    pub target: TargetUpdate,
+    /// Momentum of the EMA at the first iteration; it rises to 1 along a cosine
+    pub momentum: f64,
+    /// Blocks of the representation decoder
+    pub depth: usize,
+    /// Its attention heads
+    pub heads: usize,
+    /// Its position table
+    pub rep_pos_embed: RepPosEmbed,
+    /// Hidden width of projector and predictor
+    pub hidden: usize,
+    /// Width of the compared vectors
+    pub out: usize,
+}
+
+impl Default for SimilaritySpec {
+    fn default() -> Self {
+        Self {
+            weight: 0.1,
+            loss: SimilarityLoss::Simsiam,
+            temperature: 0.1,
+            target: TargetUpdate::Ema,
+            momentum: 0.996,
+            depth: 2,
+            heads: 16,
+            rep_pos_embed: RepPosEmbed::Zero,
+            hidden: 4096,
+            out: 256,
+        }
+    }
+}
+
+/// The similarity losses of method.md §3.9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SimilarityLoss {
+    /// −½ mean cosine
+    Simsiam,
+    /// mean(2 − 2 cos)
+    Byol,
+    /// Cross entropy over the batch, other images as negatives
+    InfoNce,
+    /// The same with the negatives' logits set to zero
+    InfoNcePositive,
+    /// `InfoNce` on vectors normalised again
+    MocoV3,
+}
+
+/// What happens to the target network after a step (method.md §8.1 Q1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetUpdate {
+    /// Exponential moving average of the online network, as the papers describe it
+    Ema,
+    /// Never updated, as the released multi-GPU recipe behaves
+    Frozen,
+}
+
+/// The representation decoder's position table (method.md §8.1 Q3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepPosEmbed {
+    /// All zeros, as released
+    Zero,
+    /// Sine-cosine, like the other two tables
+    Sincos,
+}
+
+/// Optimiser and schedule of pre-training (method.md §4). Peak lr = `blr · batch · accum / 256`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PretrainOptim {
+    /// Passes over the data
+    pub epochs: usize,
+    /// Epochs of linear warm-up from 0
+    pub warmup_epochs: f64,
+    /// Images in a micro-batch
+    pub batch: usize,
+    /// Micro-batches per update
+    pub accum: usize,
+    /// Base learning rate, for 256 images
+    pub blr: f64,
+    /// Learning rate at the end of the cosine
+    pub min_lr: f64,
+    /// Weight decay of tensors with two or more dimensions
+    pub weight_decay: f64,
+    /// AdamW's decay rates
+    pub betas: [f64; 2],
+    /// Largest global gradient norm; `null` = no clipping
+    pub clip: Option<f64>,
+}
+
+impl Default for PretrainOptim {
+    fn default() -> Self {
+        // FS-VFM ViT-B: 4096 images per update
+        Self {
+            epochs: 600,
+            warmup_epochs: 40.0,
+            batch: 256,
+            accum: 16,
+            blr: 1.5e-4,
+            min_lr: 0.0,
+            weight_decay: 0.05,
+            betas: [0.9, 0.95],
+            clip: Some(1.0),
+        }
+    }
+}
+
+/// The faces a backbone is pre-trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PretrainData {
+    /// Folders with `images/` and, where there are any, `parsing_maps/`; relative to the data root
+    pub sets: Vec<String>,
+    /// Use only the first images, in the order of their names
+    pub limit: Option<usize>,
+}
+
+impl Default for PretrainData {
+    fn default() -> Self {
+        Self { sets: vec!["pretrain/synthfaces".into()], limit: None }
+    }
+}
+
+// ------------------------------------------------------------------------------ tuning, scoring
+
+/// Tuning one backbone and head on the training set of one fold of a protocol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TuneSpec {
+    /// The encoder
+    pub backbone: Component,
+    /// Where its weights come from
+    pub init: WeightsFrom,
+    /// The head; it also says which parameters are trained
+    pub head: Component,
+    /// Optimiser, schedule, augmentation
+    #[serde(default)]
+    pub recipe: TuneRecipe,
+    /// Identifier of the protocol
+    pub protocol: String,
+    /// Name of the fold
+    pub fold: String,
+    /// Seed of every random stream
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// Where a backbone's weights come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WeightsFrom {
+    /// Fresh random weights
+    Random,
+    /// The checkpoint of a pre-training unit, given at run time
+    Pretrain {
+        /// The unit's name in the experiment
+        name: String,
+    },
+    /// A file of published weights, given at run time
+    Checkpoint {
+        /// SHA-256 of the file
+        sha256: String,
+    },
+}
+
+/// Optimiser, schedule and augmentation of tuning (method.md §5). Peak lr = `blr · batch / 256`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TuneRecipe {
+    /// Passes over the training set
+    pub epochs: usize,
+    /// Epochs of linear warm-up from 0
+    pub warmup_epochs: f64,
+    /// Frames in a batch
+    pub batch: usize,
+    /// Base learning rate, for 256 frames
+    pub blr: f64,
+    /// Learning rate at the end of the cosine
+    pub min_lr: f64,
+    /// Weight decay of tensors with two or more dimensions
+    pub weight_decay: f64,
+    /// AdamW's decay rates
+    pub betas: [f64; 2],
+    /// Layer-wise learning-rate decay; 1 = the same rate everywhere
+    pub layer_decay: f64,
+    /// Label smoothing
+    pub smoothing: f64,
+    /// Largest global gradient norm; `null` = no clipping
+    pub clip: Option<f64>,
+    /// How batches are drawn
+    pub sampling: Sampling,
+    /// Random changes to training frames
+    pub augment: Augment,
+}
+
+impl Default for TuneRecipe {
+    fn default() -> Self {
+        // FS-VFM ViT-B on FF++ (method.md §5.1), without its augmentation
+        Self {
+            epochs: 10,
+            warmup_epochs: 5.0,
+            batch: 64,
+            blr: 2e-4,
+            min_lr: 1e-6,
+            weight_decay: 0.03,
+            betas: [0.9, 0.999],
+            layer_decay: 0.6,
+            smoothing: 0.1,
+            clip: None,
+            sampling: Sampling::Natural,
+            augment: Augment::default(),
+        }
+    }
+}
+
+/// How training batches are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Every frame once an epoch, in random order
+    Natural,
+    /// The same number of frames from every (data set, class) in each batch, shorter ones repeated
+    /// (the habit of cross-domain anti-spoofing, method.md §5.2)
+    Balanced,
+}
+
+/// Random changes to training frames.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augment {
+    /// Mirror half of the frames
+    pub flip: bool,
+    /// Smallest area of a random crop (1 = no crop); aspect 3/4..4/3, bilinear
+    pub crop: f64,
+    /// Strength of brightness, contrast and saturation changes (0 = none)
+    pub colour: f64,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self { flip: true, crop: 1.0, colour: 0.0 }
+    }
+}
+
+impl Augment {
+    /// Whether two passes over a frame give the same tensor.
+    pub fn is_none(&self) -> bool {
+        !self.flip && self.crop >= 1.0 && self.colour == 0.0
+    }
+}
+
+/// Scoring every frame of a fold's development and test sets with a tuned detector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSpec {
+    /// The unit whose weights are used: its specification rebuilds the model
+    pub tune: TuneSpec,
+    /// Which of its checkpoints
+    pub selection: Selection,
+    /// Frames in a batch; does not change any number
+    #[serde(default = "score_batch")]
+    pub batch: usize,
+}
+
+fn score_batch() -> usize {
+    64
+}
