@@ -1,0 +1,453 @@
+//! Does a value fit a JSON Schema? The messages behind "unknown key" and "wrong type".
+//!
+//! serde is the authority on what an experiment file may say, but it stops at the first mistake and
+//! does not know where the value came from. This module reads the schema that schemars derives from
+//! the same types (and the schema each plugin brings for its own settings), finds every mistake, says
+//! what was expected and what is there, and names the nearest valid key. It knows the subset of JSON
+//! Schema that those two produce: `$ref`, `type`, `properties`, `additionalProperties`, `required`,
+//! `items`, `enum`, `const`, `anyOf`/`oneOf`, `minimum`/`maximum`. Anything else is left to serde.
+
+use serde_json::{Map, Value};
+
+/// One mistake, with the path of the value that has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Problem {
+    /// Keys and list positions from the top
+    pub(crate) path: Vec<String>,
+    /// What is wrong
+    pub(crate) what: What,
+}
+
+/// The kinds of mistake.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    /// The last key of the path is not one of these
+    UnknownKey {
+        /// All keys that are
+        valid: Vec<String>,
+    },
+    /// The last key of the path is required and absent
+    Missing,
+    /// The value is something else
+    Type {
+        /// What fits, in words
+        expected: String,
+        /// What is there, in words
+        got: String,
+    },
+}
+
+impl Problem {
+    /// The message without its place, e.g. ``unknown key `epoch` in `optim` ``.
+    pub(crate) fn message(&self) -> String {
+        let (last, parent) = match self.path.split_last() {
+            Some((last, parent)) => (last.as_str(), parent.join(".")),
+            None => ("", String::new()),
+        };
+        let inside = if parent.is_empty() { String::new() } else { format!(" in `{parent}`") };
+        match &self.what {
+            What::UnknownKey { .. } => format!("unknown key `{last}`{inside}"),
+            What::Missing => format!("key `{last}` is missing{inside}"),
+            What::Type { expected, got } if self.path.is_empty() => format!("expected {expected}, got {got}"),
+            What::Type { expected, got } => {
+                format!("`{}`: expected {expected}, got {got}", self.path.join("."))
+            }
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let What::UnknownKey { valid } = &self.what else { return None };
+        let last = self.path.last().map_or("", String::as_str);
+        let all = valid.join(", ");
+        Some(match nearest(last, valid) {
+            Some(near) => format!("did you mean `{near}`? valid keys: {all}"),
+            None if valid.is_empty() => "no keys are expected here".into(),
+            None => format!("valid keys: {all}"),
+        })
+    }
+}
+
+/// Every mistake of `value` against `schema`, in the order of the keys.
+pub(crate) fn check(value: &Value, schema: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    Checker { root: schema }.value(value, schema, &mut Vec::new(), &mut problems);
+    problems
+}
+
+/// The nearest of `names` to `word`, if any is near enough to be a slip.
+pub(crate) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n String>) -> Option<&'n str> {
+    let fold = |s: &str| s.to_lowercase().replace(['_', ' '], "-");
+    let folded = fold(word);
+    names
+        .into_iter()
+        .map(|name| (distance(&folded, &fold(name)), name))
+        .filter(|(d, name)| *d <= 1 + name.chars().count().min(word.chars().count()) / 3)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, name)| name.as_str())
+}
+
+/// Edits (insert, delete, exchange, swap of neighbours) between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let exchange = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = exchange.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+/// `value` with every absent key that has a `default` in the schema filled in, at all depths.
+pub(crate) fn fill_defaults(value: &Value, schema: &Value) -> Value {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return value.clone() };
+    let mut map = value.as_object().cloned().unwrap_or_default();
+    for (key, sub) in properties {
+        match (map.get(key), sub.get("default")) {
+            (Some(given), _) => {
+                let filled = fill_defaults(given, sub);
+                map.insert(key.clone(), filled);
+            }
+            (None, Some(default)) => {
+                map.insert(key.clone(), default.clone());
+            }
+            (None, None) => {}
+        }
+    }
+    Value::Object(map)
+}
+
+struct Checker<'s> {
+    root: &'s Value,
+}
+
+impl<'s> Checker<'s> {
+    fn resolve(&self, mut schema: &'s Value) -> &'s Value {
+        // a chain of references longer than this is a loop
+        for _ in 0..32 {
+            let Some(target) = schema.get("$ref").and_then(Value::as_str) else { return schema };
+            let Some(found) = target.strip_prefix('#').and_then(|p| self.root.pointer(p)) else {
+                return schema;
+            };
+            schema = found;
+        }
+        schema
+    }
+
+    fn value(&self, value: &Value, schema: &'s Value, path: &mut Vec<String>, out: &mut Vec<Problem>) {
+        let schema = self.resolve(schema);
+        if let Some(branches) = schema.get("anyOf").or(schema.get("oneOf")).and_then(Value::as_array) {
+            return self.branches(value, branches, path, out);
+        }
+        if !self.fits_here(value, schema) {
+            let what = What::Type { expected: self.describe(schema), got: describe_value(value) };
+            return out.push(Problem { path: path.clone(), what });
+        }
+        match value {
+            Value::Object(map) => self.object(map, schema, path, out),
+            Value::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    let prefix = schema.get("prefixItems").and_then(|p| p.get(i));
+                    let Some(sub) = prefix.or(schema.get("items")) else { continue };
+                    path.push(i.to_string());
+                    self.value(item, sub, path, out);
+                    path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn object(
+        &self,
+        map: &Map<String, Value>,
+        schema: &'s Value,
+        path: &mut Vec<String>,
+        out: &mut Vec<Problem>,
+    ) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let others = schema.get("additionalProperties");
+        for (key, item) in map {
+            path.push(key.clone());
+            match (properties.and_then(|p| p.get(key)), others) {
+                (Some(sub), _) => self.value(item, sub, path, out),
+                (None, Some(Value::Bool(false))) => {
+                    let valid = properties.map(|p| p.keys().cloned().collect()).unwrap_or_default();
+                    out.push(Problem { path: path.clone(), what: What::UnknownKey { valid } });
+                }
+                (None, Some(sub)) => self.value(item, sub, path, out),
+                (None, None) => {}
+            }
+            path.pop();
+        }
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        for key in required.filter_map(Value::as_str).filter(|k| !map.contains_key(*k)) {
+            let mut at = path.clone();
+            at.push(key.to_owned());
+            out.push(Problem { path: at, what: What::Missing });
+        }
+    }
+
+    /// Alternatives: one must fit. If none does, the mistakes of the nearest branch of the same kind are
+    /// reported, and if there is no such branch, all alternatives are named.
+    fn branches(
+        &self,
+        value: &Value,
+        branches: &'s [Value],
+        path: &mut Vec<String>,
+        out: &mut Vec<Problem>,
+    ) {
+        let mut best: Option<Vec<Problem>> = None;
+        for branch in branches {
+            let mut found = Vec::new();
+            self.value(value, branch, path, &mut found);
+            if found.is_empty() {
+                return;
+            }
+            let same_kind = !found.iter().any(|p| p.path == *path);
+            if same_kind && best.as_ref().is_none_or(|b| found.len() < b.len()) {
+                best = Some(found);
+            }
+        }
+        out.extend(best.unwrap_or_else(|| {
+            let words: Vec<String> = branches.iter().map(|b| self.describe(self.resolve(b))).collect();
+            let what = What::Type { expected: alternatives(words), got: describe_value(value) };
+            vec![Problem { path: path.clone(), what }]
+        }));
+    }
+
+    /// Type, constants and bounds of the value itself, not of what it contains.
+    fn fits_here(&self, value: &Value, schema: &Value) -> bool {
+        if let Some(constant) = schema.get("const") {
+            return value == constant;
+        }
+        if let Some(options) = schema.get("enum").and_then(Value::as_array) {
+            return options.contains(value);
+        }
+        let types: Vec<&str> = match schema.get("type") {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            _ => return true,
+        };
+        let kind_fits = types.iter().any(|t| match *t {
+            "null" => value.is_null(),
+            "boolean" => value.is_boolean(),
+            "string" => value.is_string(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            "number" => value.is_number(),
+            "integer" => value.is_u64() || value.is_i64(),
+            _ => true,
+        });
+        let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+        let within = value.as_f64().is_none_or(|x| {
+            bound("minimum").is_none_or(|low| x >= low) && bound("maximum").is_none_or(|high| x <= high)
+        });
+        let count = |key: &str| schema.get(key).and_then(Value::as_u64);
+        let length = value.as_array().is_none_or(|a| {
+            let n = a.len() as u64;
+            count("minItems").is_none_or(|low| n >= low) && count("maxItems").is_none_or(|high| n <= high)
+        });
+        kind_fits && within && length
+    }
+
+    /// A schema in a few words.
+    fn describe(&self, schema: &'s Value) -> String {
+        if let Some(constant) = schema.get("const") {
+            return format!("`{}`", bare(constant));
+        }
+        if let Some(options) = schema.get("enum").and_then(Value::as_array) {
+            return alternatives(options.iter().map(|o| format!("`{}`", bare(o))).collect());
+        }
+        if let Some(list) = schema.get("anyOf").or(schema.get("oneOf")).and_then(Value::as_array) {
+            return alternatives(list.iter().map(|b| self.describe(self.resolve(b))).collect());
+        }
+        let one = |t: &str| match t {
+            "null" => "`null`".to_owned(),
+            "boolean" => "`true` or `false`".to_owned(),
+            "string" => "text".to_owned(),
+            "array" => {
+                let low = schema.get("minItems").and_then(Value::as_u64);
+                match (low, schema.get("maxItems").and_then(Value::as_u64)) {
+                    (Some(a), Some(b)) if a == b => format!("a list of {a}"),
+                    (Some(a), _) if a > 0 => format!("a list of at least {a}"),
+                    _ => "a list".to_owned(),
+                }
+            }
+            "object" => match schema.get("required").and_then(Value::as_array).map(Vec::as_slice) {
+                Some([Value::String(key)]) => format!("`{{{key}: …}}`"),
+                _ => "a mapping".to_owned(),
+            },
+            "integer" | "number" => {
+                let noun = if t == "integer" { "a whole number" } else { "a number" };
+                let low = schema.get("minimum").map(|m| format!(" of at least {m}"));
+                let high = schema.get("maximum").map(|m| format!(" of at most {m}"));
+                // uint64's own maximum tells the reader nothing
+                let high = high.filter(|_| schema.get("maximum").and_then(Value::as_f64) < Some(1e9));
+                format!("{noun}{}{}", low.unwrap_or_default(), high.unwrap_or_default())
+            }
+            other => other.to_owned(),
+        };
+        match schema.get("type") {
+            Some(Value::String(t)) => one(t),
+            Some(Value::Array(list)) => alternatives(list.iter().filter_map(Value::as_str).map(one).collect()),
+            _ => "something else".to_owned(),
+        }
+    }
+}
+
+fn alternatives(mut words: Vec<String>) -> String {
+    words.dedup();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// A value in a few words: its kind and, for small ones, itself.
+fn describe_value(value: &Value) -> String {
+    match value {
+        Value::Null => "`null`".to_owned(),
+        Value::Bool(b) => format!("`{b}`"),
+        Value::Number(n) => format!("the number {n}"),
+        Value::String(s) if s.chars().count() > 60 => "a long text".to_owned(),
+        Value::String(s) => format!("the text \"{s}\""),
+        Value::Array(a) => format!("a list of {}", a.len()),
+        Value::Object(_) => "a mapping".to_owned(),
+    }
+}
+
+fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemars::JsonSchema;
+    use serde_json::json;
+
+    #[derive(JsonSchema, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    #[allow(dead_code)] // read through its schema only
+    struct Recipe {
+        epochs: usize,
+        betas: [f64; 2],
+        clip: Option<f64>,
+        kind: Kind,
+        init: From,
+    }
+
+    impl Default for Recipe {
+        fn default() -> Self {
+            Self { epochs: 1, betas: [0.9, 0.95], clip: None, kind: Kind::Ema, init: From::Random }
+        }
+    }
+
+    #[derive(JsonSchema, serde::Deserialize, serde::Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    #[allow(dead_code)]
+    enum Kind {
+        /// one
+        Ema,
+        /// two
+        Frozen,
+    }
+
+    #[derive(JsonSchema, serde::Deserialize, serde::Serialize)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+    #[allow(dead_code)]
+    enum From {
+        Random,
+        Pretrain { name: String },
+    }
+
+    fn messages(value: &Value) -> Vec<String> {
+        let schema = schemars::generate::SchemaSettings::draft2020_12()
+            .into_generator()
+            .into_root_schema_for::<Recipe>()
+            .to_value();
+        check(value, &schema)
+            .iter()
+            .map(|p| format!("{}|{}", p.message(), p.hint().unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn each_mistake_says_expected_and_got() {
+        for (value, expected) in [
+            (json!({"epochs": 3, "clip": null, "kind": "ema", "init": "random"}), vec![]),
+            (json!({"init": {"pretrain": {"name": "x"}}, "clip": 1, "betas": [0.1, 1]}), vec![]),
+            (
+                json!({"epoch": 3}),
+                vec![
+                    "unknown key `epoch`|did you mean `epochs`? valid keys: betas, clip, epochs, init, kind",
+                ],
+            ),
+            (
+                json!({"epochs": "three"}),
+                vec!["`epochs`: expected a whole number of at least 0, got the text \"three\"|"],
+            ),
+            (
+                json!({"epochs": -3}),
+                vec!["`epochs`: expected a whole number of at least 0, got the number -3|"],
+            ),
+            (json!({"betas": [1]}), vec!["`betas`: expected a list of 2, got a list of 1|"]),
+            (
+                json!({"betas": [1, "x"]}),
+                vec!["`betas.1`: expected a number, got the text \"x\"|"],
+            ),
+            (
+                json!({"kind": "em", "clip": true}),
+                vec![
+                    "`clip`: expected a number or `null`, got `true`|",
+                    "`kind`: expected `ema` or `frozen`, got the text \"em\"|",
+                ],
+            ),
+            (
+                json!({"init": {"pretrain": {"nam": "x"}}}),
+                vec![
+                    "unknown key `nam` in `init.pretrain`|did you mean `name`? valid keys: name",
+                    "key `name` is missing in `init.pretrain`|",
+                ],
+            ),
+            (
+                json!({"init": 3}),
+                vec!["`init`: expected `random` or `{pretrain: …}`, got the number 3|"],
+            ),
+        ] {
+            assert_eq!(messages(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn slips_are_recognised_and_strangers_are_not() {
+        let names: Vec<String> = ["fsvfm", "mae", "dino"].map(str::to_owned).into();
+        assert_eq!(nearest("fsfvm", &names), Some("fsvfm"));
+        assert_eq!(nearest("MAE", &names), Some("mae"));
+        assert_eq!(nearest("resnet", &names), None);
+    }
+
+    #[test]
+    fn defaults_of_a_plugin_are_filled_at_all_depths() {
+        let schema = json!({"type": "object", "properties": {
+            "width": {"type": "integer", "default": 64},
+            "drop": {"type": "number"},
+            "inner": {"type": "object", "default": {}, "properties": {"a": {"default": 1}}}}});
+        assert_eq!(
+            fill_defaults(&json!({"inner": {"b": 2}}), &schema),
+            json!({"width": 64, "inner": {"a": 1, "b": 2}})
+        );
+    }
+}

@@ -1,0 +1,378 @@
+//! From files to one value: `extends:`, merging, `-s a.b=c`, and where each key came from.
+//!
+//! An experiment is a stack of layers: the files it extends (deepest first), itself, then the
+//! overrides of the command line. Mappings merge key by key; anything else (lists too) replaces what
+//! was there. `null` is a value like any other, since several settings use it to say "off".
+//! The layers are kept, because a message must name the file and line that the user wrote, and a
+//! relative path counts from the folder of the file that says it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::yaml::{self, YamlError};
+use super::{check, presets};
+
+/// One file (or preset) of the stack.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    /// As messages call it
+    pub(crate) name: String,
+    /// Where its relative paths count from
+    pub(crate) folder: PathBuf,
+    /// Its source
+    pub(crate) text: String,
+    /// Its content, without `extends`
+    pub(crate) value: Value,
+}
+
+/// One `-s a.b=c`.
+#[derive(Clone, Debug)]
+pub(crate) struct Override {
+    /// The argument as typed
+    pub(crate) raw: String,
+    /// `a`, `b`
+    pub(crate) path: Vec<String>,
+    /// What stands after `=`
+    pub(crate) text: String,
+}
+
+/// The merged value and what it was made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Layers {
+    /// Deepest first
+    pub(crate) files: Vec<Layer>,
+    /// In the order of the command line
+    pub(crate) overrides: Vec<Override>,
+    /// All of them merged
+    pub(crate) merged: Value,
+}
+
+/// Why the layers cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LayerError {
+    /// A file is not a configuration
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// A file cannot be read
+    #[error("{path}: {source}{hint}")]
+    Read {
+        /// The file
+        path: String,
+        /// What the system said
+        source: std::io::Error,
+        /// A line to add, or nothing
+        hint: String,
+    },
+    /// `preset:NAME` that is not embedded
+    #[error("no preset `{name}`\nhint: {hint}")]
+    NoPreset {
+        /// The name
+        name: String,
+        /// The nearest, or all
+        hint: String,
+    },
+    /// The top of a file is not a mapping
+    #[error("{name}: expected a mapping of keys at the top\nhint: `facebench schema experiment` lists the keys")]
+    NotMapping {
+        /// The file
+        name: String,
+    },
+    /// `extends:` that is not a name or a list of names
+    #[error("{name}:{line}: `extends` is neither a file name nor a list of them")]
+    BadExtends {
+        /// The file
+        name: String,
+        /// Its line
+        line: usize,
+    },
+    /// A file extends itself, directly or through others
+    #[error("{0}: the files extend each other in a circle")]
+    Cycle(String),
+    /// An override that is not `path=value`, or whose path leads nowhere
+    #[error("-s {raw}: {what}\nhint: write it like `-s pretrain.mae.optim.epochs=5` or `-s seeds=[0,1]`")]
+    Override {
+        /// The argument
+        raw: String,
+        /// What is wrong
+        what: String,
+    },
+}
+
+/// Reads `source` (a file, or `preset:NAME`), what it extends, and applies the overrides.
+pub(crate) fn load(source: &str, overrides: &[String]) -> Result<Layers, LayerError> {
+    let mut files = Vec::new();
+    collect(source, Path::new(""), &mut Vec::new(), &mut files)?;
+    let mut merged = Value::Object(Map::new());
+    for layer in &files {
+        merge(&mut merged, &layer.value);
+    }
+    let overrides = overrides.iter().map(|raw| parse_override(raw)).collect::<Result<Vec<_>, _>>()?;
+    for o in &overrides {
+        // the text is tried as YAML first; `check` may find that plain text was meant
+        let value = yaml::parse(&format!("-s {}", o.raw), &o.text)?;
+        set(&mut merged, o, value)?;
+    }
+    Ok(Layers { files, overrides, merged })
+}
+
+fn collect(
+    source: &str,
+    folder: &Path,
+    open: &mut Vec<String>,
+    files: &mut Vec<Layer>,
+) -> Result<(), LayerError> {
+    let (name, here, text) = match source.strip_prefix("preset:") {
+        Some(preset) => (source.to_owned(), PathBuf::new(), presets::experiment(preset)?.to_owned()),
+        None => read(folder, source)?,
+    };
+    if open.contains(&name) {
+        return Err(LayerError::Cycle(format!("{} -> {name}", open.join(" -> "))));
+    }
+    let mut value = yaml::parse(&name, &text)?;
+    let Some(map) = value.as_object_mut() else { return Err(LayerError::NotMapping { name }) };
+    let bad = || LayerError::BadExtends {
+        name: name.clone(),
+        line: yaml::locate(&text, &["extends".into()]).unwrap_or(1),
+    };
+    let bases: Vec<String> = match map.remove("extends") {
+        None => Vec::new(),
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(list)) => {
+            list.iter().map(|v| v.as_str().map(str::to_owned).ok_or_else(bad)).collect::<Result<_, _>>()?
+        }
+        Some(_) => return Err(bad()),
+    };
+    open.push(name.clone());
+    for base in &bases {
+        collect(base, &here, open, files)?;
+    }
+    open.pop();
+    files.push(Layer { name, folder: here, text, value });
+    Ok(())
+}
+
+fn read(folder: &Path, source: &str) -> Result<(String, PathBuf, String), LayerError> {
+    let path = folder.join(source);
+    let failed = |source: std::io::Error| {
+        let hint = if source.kind() == std::io::ErrorKind::NotFound {
+            format!("\nhint: embedded experiments are named {}", presets::list())
+        } else {
+            String::new()
+        };
+        LayerError::Read { path: path.display().to_string(), source, hint }
+    };
+    let meta = std::fs::metadata(&path).map_err(failed)?;
+    if meta.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    if meta.len() > yaml::MAX_BYTES as u64 {
+        let bytes = usize::try_from(meta.len()).unwrap_or(usize::MAX);
+        return Err(YamlError::TooLarge { name: path.display().to_string(), bytes }.into());
+    }
+    let text = std::fs::read_to_string(&path).map_err(failed)?;
+    // `a/../b.yaml` and `b.yaml` are one file: needed to see circles
+    let canonical = path.canonicalize().map_err(failed)?;
+    let here = canonical.parent().map(Path::to_path_buf).unwrap_or_default();
+    let shown = if source.contains("..") { canonical } else { path };
+    Ok((shown.display().to_string(), here, text))
+}
+
+/// Mappings merge key by key; anything else replaces.
+pub(crate) fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+fn parse_override(raw: &str) -> Result<Override, LayerError> {
+    let fail = |what: &str| LayerError::Override { raw: raw.into(), what: what.into() };
+    let (path, text) = raw.split_once('=').ok_or_else(|| fail("there is no `=`"))?;
+    let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
+    if path.iter().any(String::is_empty) {
+        return Err(fail("the path has an empty part"));
+    }
+    Ok(Override { raw: raw.into(), path, text: text.into() })
+}
+
+/// Puts `value` at the override's path, making mappings on the way.
+pub(crate) fn set(root: &mut Value, o: &Override, value: Value) -> Result<(), LayerError> {
+    let fail = |what: String| LayerError::Override { raw: o.raw.clone(), what };
+    let mut at = root;
+    for (depth, key) in o.path.iter().enumerate() {
+        let shown = o.path[..depth].join(".");
+        if at.is_null() {
+            *at = Value::Object(Map::new());
+        }
+        at = match at {
+            Value::Object(map) => map.entry(key.clone()).or_insert(Value::Null),
+            Value::Array(list) => {
+                let n = list.len();
+                let item = key.parse::<usize>().ok().and_then(|i| list.get_mut(i));
+                item.ok_or_else(|| fail(format!("`{shown}` is a list of {n}, `{key}` is not in it")))?
+            }
+            _ => return Err(fail(format!("`{shown}` is a single value, so there is no `{key}` in it"))),
+        };
+    }
+    *at = value;
+    Ok(())
+}
+
+impl Layers {
+    /// Where the value at `path` (or the nearest thing above it) was written: `file:line` or `-s …`.
+    pub(crate) fn whereis(&self, path: &[String]) -> String {
+        if let Some(o) = self.overrides.iter().rev().find(|o| path.starts_with(&o.path)) {
+            return format!("-s {}", o.raw);
+        }
+        for end in (1..=path.len()).rev() {
+            for layer in self.files.iter().rev() {
+                if get(&layer.value, &path[..end]).is_some() {
+                    return match yaml::locate(&layer.text, &path[..end]) {
+                        Some(line) => format!("{}:{line}", layer.name),
+                        None => layer.name.clone(),
+                    };
+                }
+            }
+        }
+        self.files.last().map_or_else(String::new, |l| l.name.clone())
+    }
+
+    /// The folder from which a relative file name at `path` counts: that of the file which says it, or
+    /// the current one for an override or a preset.
+    pub(crate) fn folder(&self, path: &[&str]) -> PathBuf {
+        let path: Vec<String> = path.iter().map(|s| (*s).to_owned()).collect();
+        if self.overrides.iter().any(|o| path.starts_with(&o.path)) {
+            return PathBuf::new();
+        }
+        let says = self.files.iter().rev().find(|l| get(&l.value, &path).is_some());
+        says.map(|l| l.folder.clone()).unwrap_or_default()
+    }
+
+    /// Keys of the mapping at `path` in the order in which they were first written.
+    pub(crate) fn key_order(&self, path: &[&str]) -> Vec<String> {
+        let mut order: Vec<String> = Vec::new();
+        for layer in &self.files {
+            for key in yaml::key_order(&layer.text, path) {
+                if !order.contains(&key) {
+                    order.push(key);
+                }
+            }
+        }
+        order
+    }
+
+    /// All mistakes against `schema`. An override that was read as another type although text is
+    /// wanted (`-s name=7`) is put right first.
+    pub(crate) fn check(&mut self, schema: &Value) -> Vec<check::Problem> {
+        let problems = check::check(&self.merged, schema);
+        let mut again = false;
+        for o in self.overrides.clone() {
+            let wants_text = problems.iter().any(|p| p.path == o.path);
+            let is_text = get(&self.merged, &o.path).is_some_and(Value::is_string);
+            if wants_text && !is_text {
+                let before = self.merged.clone();
+                if set(&mut self.merged, &o, Value::String(o.text.clone())).is_err()
+                    || check::check(&self.merged, schema).len() >= problems.len()
+                {
+                    self.merged = before;
+                }
+                again = true;
+            }
+        }
+        if again { check::check(&self.merged, schema) } else { problems }
+    }
+}
+
+/// The value at a path of keys and list positions.
+pub(crate) fn get<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |at, key| match at {
+        Value::Object(map) => map.get(key),
+        Value::Array(list) => key.parse::<usize>().ok().and_then(|i| list.get(i)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn files(list: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in list {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn load_in(dir: &tempfile::TempDir, name: &str, over: &[&str]) -> Result<Layers, LayerError> {
+        let over: Vec<String> = over.iter().map(|s| (*s).to_owned()).collect();
+        load(dir.path().join(name).to_str().unwrap(), &over)
+    }
+
+    #[test]
+    fn files_compose_and_every_key_knows_its_origin() {
+        let dir = files(&[
+            ("a.yaml", "name: a\nopt:\n  x: 1\n  y: [1, 2]\n"),
+            ("sub/b.yaml", "extends: ../a.yaml\nopt: {y: [3]}\ndata: d\n"),
+            ("c.yaml", "extends: [sub/b.yaml]\nopt:\n  z: null\n"),
+        ]);
+        let l = load_in(&dir, "c.yaml", &["opt.x=5", "new.deep=[a, b]", "opt.y.0=9"]).unwrap();
+        assert_eq!(
+            l.merged,
+            json!({"name": "a", "opt": {"x": 5, "y": [9], "z": null}, "data": "d", "new": {"deep": ["a", "b"]}})
+        );
+        let at = |p: &[&str]| l.whereis(&p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert!(at(&["name"]).ends_with("a.yaml:1"));
+        assert!(at(&["opt", "z"]).ends_with("c.yaml:3"));
+        assert!(at(&["opt", "y"]).ends_with("sub/b.yaml:2"));
+        assert_eq!(at(&["opt", "x"]), "-s opt.x=5");
+        assert!(l.folder(&["data"]).ends_with("sub"));
+        assert_eq!(l.key_order(&["opt"]), ["x", "y", "z"]);
+    }
+
+    #[test]
+    fn circles_missing_files_and_bad_overrides_are_errors() {
+        let dir = files(&[
+            ("a.yaml", "extends: b.yaml\n"),
+            ("b.yaml", "x: 1\nextends: ./a.yaml\n"),
+            ("c.yaml", "extends: 3\n"),
+            ("d.yaml", "extends: nowhere.yaml\n"),
+            ("e.yaml", "- 1\n"),
+            ("f.yaml", "a: 1\nl: [1]\n"),
+        ]);
+        for (name, over, needle) in [
+            ("a.yaml", "x=1", "in a circle"),
+            ("c.yaml", "x=1", "c.yaml:1: `extends` is neither"),
+            ("d.yaml", "x=1", "nowhere.yaml"),
+            ("e.yaml", "x=1", "expected a mapping"),
+            ("f.yaml", "x", "there is no `=`"),
+            ("f.yaml", "a.b=1", "`a` is a single value"),
+            ("f.yaml", "l.1=1", "`l` is a list of 1"),
+            ("f.yaml", "l..=1", "empty part"),
+        ] {
+            let message = load_in(&dir, name, &[over]).unwrap_err().to_string();
+            assert!(message.contains(needle), "{name}: {message}");
+        }
+        let message = load("preset:dem", &[]).unwrap_err().to_string();
+        assert!(message.contains("did you mean `demo`"), "{message}");
+    }
+
+    #[test]
+    fn an_override_that_should_be_text_becomes_text() {
+        let dir = files(&[("a.yaml", "name: x\n")]);
+        let schema = json!({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}});
+        let mut l = load_in(&dir, "a.yaml", &["name=7"]).unwrap();
+        assert_eq!(l.check(&schema), []);
+        assert_eq!(l.merged["name"], "7");
+        let mut l = load_in(&dir, "a.yaml", &["n=x"]).unwrap();
+        assert_eq!(l.check(&schema).len(), 1);
+    }
+}
