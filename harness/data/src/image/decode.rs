@@ -1,0 +1,134 @@
+//! From a file to [`Rgb`]: PNG, JPEG, WebP, PGM and PPM, told apart by content and not by name.
+//!
+//! Grey becomes three equal channels, alpha is dropped, 16 bits become 8 by rounding to the nearest.
+//! The JPEG decoder fills what is missing with grey and reports success; so a JPEG must hold its
+//! end-of-image marker after the first scan, or it is refused. Sizes are read from the header and
+//! limited before anything is allocated.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+
+use super::Rgb;
+use crate::Error;
+
+/// What decodes here, for the provenance of a result: decoders differ by a level or two on JPEG.
+pub const DECODER: &str = "image 0.25 (zune-jpeg, png, image-webp)";
+
+/// Longest side accepted. Face crops are below 2,000; above this it is a wrong file or an attack.
+pub const MAX_SIDE: usize = 20_000;
+
+/// Most pixels accepted: 100 million are 300 MB decoded, already far beyond any face crop.
+pub const MAX_PIXELS: usize = 100_000_000;
+
+/// Largest file read into memory, in bytes.
+const MAX_FILE: u64 = 512 << 20;
+
+/// Endings that mark a file as an image for the readers, lower case.
+const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "jpe", "webp", "pgm", "ppm"];
+
+/// Whether a file name ends like an image this crate decodes.
+#[must_use]
+pub fn is_image_name(name: &str) -> bool {
+    ending(name).is_some_and(|e| ENDINGS.contains(&e.as_str()))
+}
+
+/// The part after the last dot, lower case.
+pub(crate) fn ending(name: &str) -> Option<String> {
+    name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, e)| e.to_ascii_lowercase())
+}
+
+/// Reads and decodes the image at `path`.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be read, [`Error::Image`] where it is empty, truncated, of an
+/// unsupported format or larger than [`MAX_SIDE`] or [`MAX_PIXELS`]. Both name the file.
+pub fn decode(path: &Path) -> Result<Rgb, Error> {
+    let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    if length > MAX_FILE {
+        return Err(Error::Image {
+            path: path.to_path_buf(),
+            what: format!("the file has {length} bytes, the limit is {MAX_FILE}"),
+            hint: "this is not a face crop; remove it from the folder",
+        });
+    }
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    decode_bytes(&bytes, path)
+}
+
+/// Decodes an image held in memory; `path` is only named in errors.
+///
+/// # Errors
+/// [`Error::Image`], as [`decode`].
+pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<Rgb, Error> {
+    let fail = |what: String, hint: &'static str| Error::Image { path: path.to_path_buf(), what, hint };
+    if bytes.is_empty() {
+        return Err(fail("the file is empty (0 bytes)".into(), "copy or extract the file again"));
+    }
+    let format = image::guess_format(bytes).ok().filter(|f| {
+        matches!(f, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Pnm)
+    });
+    let Some(format) = format else {
+        return Err(fail(
+            "the content is not PNG, JPEG, WebP, PGM or PPM".into(),
+            "convert it, or remove it if it is no image; the name's ending does not matter",
+        ));
+    };
+    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
+        return Err(fail("the JPEG is truncated (no end-of-image marker)".into(), BROKEN));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.no_limits(); // ours are stricter and come first
+    let decoder = reader.into_decoder().map_err(|e| image_error(path, format, &e))?;
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    if width == 0 || height == 0 {
+        return Err(fail(format!("the image has no pixels ({width}x{height})"), BROKEN));
+    }
+    if width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS {
+        return Err(fail(
+            format!(
+                "the image is {width}x{height}, the limits are {MAX_SIDE} a side and {MAX_PIXELS} pixels"
+            ),
+            "store face crops, not whole pictures",
+        ));
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(|e| image_error(path, format, &e))?;
+    let pixels = image.into_rgb8().into_raw();
+    Ok(Rgb { width, height, pixels })
+}
+
+const BROKEN: &str = "copy or extract the file again, or remove it";
+
+fn image_error(path: &Path, format: ImageFormat, error: &ImageError) -> Error {
+    let (what, hint) = match error {
+        ImageError::IoError(e) => (format!("the {format:?} is truncated ({e})"), BROKEN),
+        ImageError::Unsupported(e) => (format!("unsupported: {e}"), "convert it to 8-bit RGB PNG"),
+        other => (format!("the {format:?} is damaged ({other})"), BROKEN),
+    };
+    Error::Image { path: path.to_path_buf(), what, hint }
+}
+
+/// Whether an end-of-image marker follows the first start-of-scan. Within a scan every `FF` byte of data
+/// is followed by `00`, so `FF D9` can only be the marker; before it, segments are walked by their length
+/// (a thumbnail inside a segment has a marker of its own).
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2; // past FF D8
+    while at + 4 <= bytes.len() {
+        if bytes[at] != 0xFF {
+            return false;
+        }
+        let marker = bytes[at + 1];
+        match marker {
+            0xFF => at += 1,                      // fill byte
+            0x01 | 0xD0..=0xD8 => at += 2,        // markers without a length
+            0xD9 => return false,                 // the end before any scan
+            0xDA => {
+                return bytes[at + 2..].windows(2).any(|pair| pair == [0xFF, 0xD9]);
+            }
+            _ => at += 2 + usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]])),
+        }
+    }
+    false
+}
