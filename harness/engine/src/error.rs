@@ -1,0 +1,87 @@
+//! What can go wrong in the engine, as facts: which operation, what was expected, what came.
+//!
+//! Tensor errors of candle pass through unchanged. The reverse conversion exists because custom
+//! operations and `candle_core::Result` closures need it. Messages are lower case without a full
+//! stop; a `hint:` line follows where a fix is known.
+use std::path::PathBuf;
+
+/// Result of the engine.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Every error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error of the tensor library.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// An operation was given arguments that do not fit together.
+    #[error("{op}: expected {expected}, got {got}")]
+    Argument {
+        /// Name of the operation.
+        op: &'static str,
+        /// What the operation accepts.
+        expected: String,
+        /// What it was given.
+        got: String,
+    },
+    /// A parameter has another shape than the model asks for.
+    #[error("parameter {name}: expected shape {expected:?}, got {got:?}")]
+    ParameterShape {
+        /// Name of the parameter.
+        name: String,
+        /// Shape the model asks for.
+        expected: Vec<usize>,
+        /// Shape found.
+        got: Vec<usize>,
+    },
+    /// Saved optimiser state does not fit the parameters.
+    #[error(
+        "optimiser state: expected {expected}, got {got}\nhint: the state must come from the same model and the same choice of trained parameters"
+    )]
+    OptimiserState {
+        /// What the optimiser needs.
+        expected: String,
+        /// What was offered.
+        got: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged or holds something that is not accepted.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, with a hint line where one is known.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn argument(op: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
+        Self::Argument { op, expected: expected.into(), got: got.into() }
+    }
+
+    pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_path_buf(), source }
+    }
+
+    pub(crate) fn checkpoint(path: &std::path::Path, reason: impl Into<String>) -> Self {
+        Self::Checkpoint { path: path.to_path_buf(), reason: reason.into() }
+    }
+}
+
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(inner) => inner,
+            other => Self::Msg(other.to_string()),
+        }
+    }
+}
