@@ -1,0 +1,92 @@
+//! Configuration: from files and `-s a.b=c` to a typed [`Experiment`] whose every key is known.
+//!
+//! `layers` reads and merges, `check` finds mistakes and says what was meant, `experiment` holds the
+//! types, `yaml` is the only door to the YAML crate. A mistake is reported with the file and line that
+//! the user wrote, all of them at once. What the experiment *means* (which units) is `plan`'s business.
+
+mod check;
+mod experiment;
+mod layers;
+mod presets;
+mod yaml;
+
+use anyhow::{Result, anyhow};
+use serde_json::Value;
+
+pub(crate) use check::{Problem, check as check_schema, fill_defaults, nearest};
+pub(crate) use experiment::{DataSource, Experiment, Filter, Head, Init, Model, Named, SynthSource};
+pub(crate) use layers::Layers;
+pub(crate) use yaml::print as print_yaml;
+
+/// At most this many mistakes are printed; the rest is counted.
+const SHOWN: usize = 5;
+
+/// A typed experiment and the files it came from.
+pub(crate) struct Loaded {
+    /// What it says
+    pub(crate) experiment: Experiment,
+    /// Where each key was written
+    pub(crate) layers: Layers,
+}
+
+/// JSON Schema of experiment files.
+pub(crate) fn experiment_schema() -> Value {
+    schema_of::<Experiment>()
+}
+
+/// JSON Schema of a type, as editors and [`check_schema`] read it.
+pub(crate) fn schema_of<T: schemars::JsonSchema>() -> Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12();
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Reads an experiment: a file or `preset:NAME`, with overrides.
+///
+/// # Errors
+/// A file that cannot be read, or every mistake in it, each with its line.
+pub(crate) fn load(source: &str, overrides: &[String]) -> Result<Loaded> {
+    let mut layers = layers::load(source, overrides)?;
+    drop_unnamed(&mut layers.merged);
+    let mut schema = experiment_schema();
+    // `extends` is spent by now; it belongs to the schema that editors see only
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove("extends");
+    }
+    let problems = layers.check(&schema);
+    if !problems.is_empty() {
+        return Err(report(&layers, &problems));
+    }
+    let mut experiment: Experiment = serde_json::from_value(layers.merged.clone())
+        .map_err(|e| anyhow!("{}: {e}", layers.whereis(&[])))?;
+    experiment.pretrain.reorder(&layers.key_order(&["pretrain"]));
+    experiment.models.reorder(&layers.key_order(&["models"]));
+    experiment.heads.reorder(&layers.key_order(&["heads"]));
+    if experiment.name.is_empty() {
+        let stem = std::path::Path::new(source.trim_start_matches("preset:")).file_stem();
+        experiment.name = stem.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    }
+    Ok(Loaded { experiment, layers })
+}
+
+/// All mistakes as one error: a line each, then one hint (the first that has one).
+pub(crate) fn report(layers: &Layers, problems: &[Problem]) -> anyhow::Error {
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(SHOWN)
+        .map(|p| format!("{}: {}", layers.whereis(&p.path), p.message()))
+        .collect();
+    if problems.len() > SHOWN {
+        lines.push(format!("and {} more mistakes", problems.len() - SHOWN));
+    }
+    lines.extend(problems.iter().find_map(Problem::hint).map(|h| format!("hint: {h}")));
+    anyhow!(lines.join("\n"))
+}
+
+/// `models: {MAE: null}` takes an inherited entry away.
+fn drop_unnamed(merged: &mut Value) {
+    for part in ["pretrain", "models", "heads", "recipes"] {
+        if let Some(map) = merged.get_mut(part).and_then(Value::as_object_mut) {
+            map.retain(|_, value| !value.is_null());
+        }
+    }
+}
