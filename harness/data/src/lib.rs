@@ -12,5 +12,7 @@ pub mod loader;
 pub mod parsing;
 
 mod error;
+#[cfg(test)]
+mod testing;
 
 pub use error::Error;
