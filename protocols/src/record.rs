@@ -1,0 +1,169 @@
+//! What a finished unit says of itself: the contents of `run.json`.
+//!
+//! One unit (pre-training, tuning or scoring) is one folder; this record is what reports and leaderboards read, and
+//! all they read besides `scores.csv`. It holds no path of the machine it ran on. Fields are only ever added, with
+//! a default, so that old records stay readable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::Evaluation;
+use crate::protocol::Selection;
+
+/// `run.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunRecord {
+    /// Version of the program.
+    pub facebench: String,
+    /// Digest of the plan, which names the folder.
+    pub unit: String,
+    /// `pretrain`, `tune` or `score`.
+    pub kind: String,
+    /// Name within the experiment.
+    pub name: String,
+    /// The plan, with every default filled.
+    pub plan: serde_json::Value,
+    /// Whether any image it used, or any unit it used, was synthetic.
+    pub synthetic: bool,
+    /// Row label, such as `FS-VFM`.
+    pub model: String,
+    /// What it was pre-trained on, such as `VGGFace2`, or `none`.
+    pub pretraining: String,
+    /// Head plugin, such as `linear`.
+    pub head: String,
+    /// Seed.
+    pub seed: u64,
+    /// Which protocol and fold, for units that have one.
+    pub protocol: Option<ProtocolStamp>,
+    /// Which checkpoint rule.
+    pub selection: Option<Selection>,
+    /// Parameter counts.
+    pub params: Params,
+    /// Plugins used.
+    pub plugins: Vec<PluginStamp>,
+    /// Digests of the units it used.
+    pub inputs: Vec<String>,
+    /// Data sets used.
+    pub data: Vec<DataStamp>,
+    /// Commit of the program, where known.
+    pub git: Option<String>,
+    /// Where it ran.
+    pub machine: Machine,
+    /// How long it took.
+    pub timings: Timings,
+    /// Numbers, for `score` units.
+    pub evaluation: Option<Evaluation>,
+    /// Remarks, such as a fall-back that was allowed.
+    pub notes: Vec<String>,
+}
+
+/// Which protocol a result follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolStamp {
+    /// Protocol id.
+    pub id: String,
+    /// Protocol version.
+    pub version: u32,
+    /// [`crate::Protocol::fingerprint`].
+    pub fingerprint: String,
+    /// Fold name.
+    pub fold: String,
+}
+
+/// Parameter counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    /// All.
+    pub total: u64,
+    /// Those that were trained.
+    pub trained: u64,
+}
+
+/// A plugin that took part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStamp {
+    /// `backbone`, `masking` or `head`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its file, hexadecimal.
+    pub sha256: String,
+}
+
+/// A data set that took part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataStamp {
+    /// Data-set id, with the role or set name where a unit uses several parts of one.
+    pub dataset: String,
+    /// Number of samples.
+    pub samples: usize,
+    /// Number of videos.
+    pub videos: usize,
+    /// [`DataStamp::digest`] of the samples.
+    pub sha256: String,
+    /// Whether the images show synthetic faces.
+    pub synthetic: bool,
+}
+
+impl DataStamp {
+    /// Stamp of `samples`, in whatever order they come.
+    pub fn of<'a>(
+        name: impl Into<String>,
+        samples: impl IntoIterator<Item = &'a crate::Sample>,
+        synthetic: bool,
+    ) -> Self {
+        let mut sorted: Vec<&crate::Sample> = samples.into_iter().collect();
+        sorted.sort_by(|a, b| a.cmp_id(b));
+        let mut videos: Vec<_> = sorted.iter().map(|s| (&s.dataset, &s.method, &s.video)).collect();
+        videos.dedup();
+        Self {
+            dataset: name.into(),
+            samples: sorted.len(),
+            videos: videos.len(),
+            sha256: Self::digest(sorted.iter().map(|s| (s.id(), s.label))),
+            synthetic,
+        }
+    }
+
+    /// SHA-256, in hexadecimal, over lines `id label`, in the order given.
+    pub fn digest(lines: impl IntoIterator<Item = (String, u8)>) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for (id, label) in lines {
+            hash.update(format!("{id} {label}\n").as_bytes());
+        }
+        crate::protocol::hex(&hash.finalize())
+    }
+}
+
+/// Where a unit ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and architecture.
+    pub os: String,
+    /// Processor name.
+    pub cpu: String,
+    /// Logical cores.
+    pub cores: usize,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// `cpu` or `cuda:0`, with the device's name.
+    pub device: String,
+    /// Threads used.
+    pub threads: usize,
+}
+
+/// How long a unit took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Start, seconds since 1970.
+    pub started_unix: u64,
+    /// Wall-clock seconds, all sittings together.
+    pub wall_s: f64,
+    /// Images processed.
+    pub images: u64,
+    /// Images per second of wall-clock time.
+    pub images_per_s: f64,
+}

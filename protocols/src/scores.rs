@@ -1,0 +1,223 @@
+//! Per-sample scores: the file from which every number can be made again, without a model or a GPU.
+//!
+//! CSV with the columns `set, dataset, method, video, frame, label, score, raw, subjects`. Floats are written in
+//! their shortest form that reads back to the same bits. Files from other frameworks may leave out `raw` and
+//! `subjects` and order the columns as they like; `score` must be P(fake) in [0, 1].
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::csv;
+use crate::error::{Error, Result};
+use crate::sample::{Sample, check_identity, split_subjects};
+
+/// One scored frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRow {
+    /// `dev`, or the name of a test set.
+    pub set: String,
+    /// Data-set id.
+    pub dataset: String,
+    /// Method.
+    pub method: String,
+    /// Video.
+    pub video: String,
+    /// Frame number.
+    pub frame: u32,
+    /// 1 = fake, spoof; 0 = real, live.
+    pub label: u8,
+    /// P(fake), in [0, 1].
+    pub score: f64,
+    /// Logit margin fake − real, which keeps its resolution where `score` saturates.
+    pub raw: f64,
+    /// People shown, where known.
+    pub subjects: Vec<String>,
+}
+
+impl ScoreRow {
+    /// The row of `sample` in `set`.
+    pub fn of(set: impl Into<String>, sample: &Sample, score: f64, raw: f64) -> Self {
+        Self {
+            set: set.into(),
+            dataset: sample.dataset.clone(),
+            method: sample.method.clone(),
+            video: sample.video.clone(),
+            frame: sample.frame,
+            label: sample.label,
+            score,
+            raw,
+            subjects: sample.subjects.clone(),
+        }
+    }
+
+    /// `dataset/method/video/frame`.
+    pub fn id(&self) -> String {
+        format!("{}/{}/{}/{}", self.dataset, self.method, self.video, self.frame)
+    }
+
+    /// `dataset/method/video`.
+    pub fn video_id(&self) -> String {
+        format!("{}/{}/{}", self.dataset, self.method, self.video)
+    }
+
+    pub(crate) fn in_set(&self) -> String {
+        format!("{}:{}", self.set, self.id())
+    }
+}
+
+const COLUMNS: [&str; 9] =
+    ["set", "dataset", "method", "video", "frame", "label", "score", "raw", "subjects"];
+
+/// Every row is well-formed and no sample is scored twice in one set.
+///
+/// # Errors
+/// No rows, a malformed identity, a label other than 0 or 1, a score that is not finite or not in [0, 1], a raw
+/// score that is not finite, a duplicate.
+pub fn check_scores(rows: &[ScoreRow]) -> Result<()> {
+    if rows.is_empty() {
+        return Err(Error::Empty { what: "the list of scores".into() });
+    }
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        if row.set.is_empty() {
+            return Err(Error::BadIdentity {
+                id: row.id(),
+                part: "set",
+                value: String::new(),
+                why: "is empty",
+            });
+        }
+        check_identity(&row.in_set(), &row.dataset, &row.method, &row.video, &row.subjects)?;
+        if row.label > 1 {
+            return Err(Error::Label { id: row.in_set(), got: row.label });
+        }
+        for (column, value) in [("score", row.score), ("raw", row.raw)] {
+            if !value.is_finite() {
+                return Err(Error::NotFinite { id: row.in_set(), column, value });
+            }
+        }
+        if !(0.0..=1.0).contains(&row.score) {
+            return Err(Error::ScoreRange { id: row.in_set(), value: row.score });
+        }
+        if !seen.insert((&row.set, &row.dataset, &row.method, &row.video, row.frame)) {
+            return Err(Error::DuplicateSample { id: row.in_set() });
+        }
+    }
+    Ok(())
+}
+
+/// Read a score file. A missing `raw` column is filled with the logit of `score` (clipped to ±745).
+///
+/// # Errors
+/// The file cannot be read, a column is missing, a value is malformed, or [`check_scores`] fails.
+pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
+    let text = csv::read(path)?;
+    let table = csv::Table::parse(path, &text)?;
+    let mut at = [0; 7];
+    for (slot, name) in at.iter_mut().zip(COLUMNS) {
+        *slot = table.column(name)?;
+    }
+    let (raw, subjects) = (table.optional("raw"), table.optional("subjects"));
+    let mut rows = Vec::new();
+    for row in table.rows() {
+        let score: f64 = row.parse(at[6], "score")?;
+        rows.push(ScoreRow {
+            set: row.text(at[0]).to_owned(),
+            dataset: row.text(at[1]).to_owned(),
+            method: row.text(at[2]).to_owned(),
+            video: row.text(at[3]).to_owned(),
+            frame: row.parse(at[4], "frame")?,
+            label: row.parse(at[5], "label")?,
+            score,
+            raw: match raw {
+                Some(column) => row.parse(column, "raw")?,
+                None => (score.ln() - (-score).ln_1p()).clamp(-745.0, 745.0),
+            },
+            subjects: subjects.map(|column| split_subjects(row.text(column))).unwrap_or_default(),
+        });
+    }
+    check_scores(&rows)?;
+    Ok(rows)
+}
+
+/// Write a score file, after [`check_scores`]; rows stay in the order given.
+///
+/// # Errors
+/// The rows fail the checks, or the file cannot be written.
+pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
+    check_scores(rows)?;
+    let mut text = String::with_capacity(rows.len() * 80);
+    csv::push_record(&mut text, COLUMNS);
+    for r in rows {
+        let (frame, label, score, raw, people) = (
+            r.frame.to_string(),
+            r.label.to_string(),
+            r.score.to_string(),
+            r.raw.to_string(),
+            r.subjects.join(";"),
+        );
+        csv::push_record(
+            &mut text,
+            [&r.set, &r.dataset, &r.method, &r.video, &frame, &label, &score, &raw, &people]
+                .map(String::as_str),
+        );
+    }
+    csv::write(path, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ScoreRow, check_scores, read_scores, write_scores};
+
+    fn row(video: &str, score: f64) -> ScoreRow {
+        ScoreRow {
+            set: "dev".into(),
+            dataset: "own".into(),
+            method: "real".into(),
+            video: video.into(),
+            frame: 3,
+            label: 0,
+            score,
+            raw: score * 10.0 - 5.0,
+            subjects: vec!["anna".into(), "bo".into()],
+        }
+    }
+
+    #[test]
+    fn floats_come_back_bit_for_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scores.csv");
+        let rows: Vec<_> = [0.1 + 0.2, f64::MIN_POSITIVE, 1.0, 5e-324, 0.0]
+            .iter()
+            .enumerate()
+            .map(|(i, &s)| row(&format!("v,{i}"), s))
+            .collect();
+        write_scores(&path, &rows).unwrap();
+        assert_eq!(read_scores(&path).unwrap(), rows);
+    }
+
+    #[test]
+    fn files_of_other_frameworks_may_be_short_and_reordered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scores.csv");
+        std::fs::write(&path, "score,set,dataset,method,video,frame,label\r\n0.5,dev,own,real,a,0,0\r\n0,dev,own,real,b,0,0\r\n").unwrap();
+        let rows = read_scores(&path).unwrap();
+        assert_eq!((rows[0].raw, rows[1].raw), (0.0, -745.0));
+        std::fs::write(&path, "scoer,set,dataset,method,video,frame,label\n0.5,dev,own,real,a,0,0\n")
+            .unwrap();
+        let text = read_scores(&path).unwrap_err().to_string();
+        assert!(text.contains("\"score\" is missing\nhint: rename \"scoer\"?"), "{text}");
+    }
+
+    #[test]
+    fn bad_rows_are_named() {
+        let message = |rows: &[ScoreRow]| check_scores(rows).unwrap_err().to_string();
+        assert!(message(&[row("a", f64::NAN)]).contains("dev:own/real/a/3: score is NaN"));
+        assert!(message(&[row("a", 1.5)]).contains("outside [0, 1]"));
+        assert!(message(&[row("a", 0.5), row("a", 0.6)]).contains("duplicate sample dev:own/real/a/3"));
+        assert!(message(&[row("a/b", 0.5)]).contains("slash"));
+        assert!(message(&[]).contains("is empty"));
+    }
+}
