@@ -1,9 +1,10 @@
 //! Face-parsing maps: which part of the face each pixel shows.
 //!
-//! A map is a NumPy `.npy` file of dtype int8, shape `(1, H, W)` or `(H, W)`, C order, with the eleven LaPa
-//! labels (0 background, 1 skin, 2 right brow, 3 left brow, 4 right eye, 5 left eye, 6 nose, 7 upper lip,
-//! 8 inner mouth, 9 lower lip, 10 hair). Everything else is an error with the file's name: another dtype,
-//! Fortran order, a label outside 0..=10, missing or surplus bytes. No pickled object is ever looked at.
+//! A map is a NumPy `.npy` file of dtype int8, shape `(1, N, N)` or `(N, N)` (face crops are square), C order,
+//! with the eleven LaPa labels (0 background, 1 skin, 2 right brow, 3 left brow, 4 right eye, 5 left eye,
+//! 6 nose, 7 upper lip, 8 inner mouth, 9 lower lip, 10 hair). Everything else is an error with the file's name:
+//! another dtype or shape, Fortran order, a label outside 0..=10, missing or surplus bytes. No pickled object
+//! is ever looked at.
 
 use std::path::Path;
 
@@ -29,6 +30,23 @@ pub struct ParsingMap {
     pub labels: Vec<u8>,
 }
 
+impl ParsingMap {
+    /// Fails unless the map has the size of the image it belongs to; `path` is the map's file.
+    ///
+    /// # Errors
+    /// [`Error::Parsing`] with both sizes.
+    pub fn expect_size(&self, path: &Path, width: usize, height: usize) -> Result<(), Error> {
+        if (self.width, self.height) == (width, height) {
+            return Ok(());
+        }
+        Err(Error::Parsing {
+            path: path.to_path_buf(),
+            what: format!("the map is {}x{}, its image is {width}x{height}", self.width, self.height),
+            hint: "make the map from the very image it lies beside",
+        })
+    }
+}
+
 /// Reads a parsing map.
 ///
 /// # Errors
@@ -38,10 +56,11 @@ pub fn read_npy(path: &Path) -> Result<ParsingMap, Error> {
     parse(&bytes).map_err(|(what, hint)| Error::Parsing { path: path.to_path_buf(), what, hint })
 }
 
-/// Writes a parsing map as int8 `(1, H, W)`, format 1.0: the bytes NumPy itself would write.
+/// Writes a parsing map as int8 `(1, N, N)`, format 1.0: the bytes NumPy itself would write.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Parsing`] where the labels do not fit the size or lie outside `0..=10`.
+/// [`Error::Io`]; [`Error::Parsing`] where the map is not square, or its labels do not
+/// fit the size or lie outside `0..=10`.
 pub fn write_npy(path: &Path, map: &ParsingMap) -> Result<(), Error> {
     let bytes = to_npy(map).map_err(|what| Error::Parsing { path: path.to_path_buf(), what, hint: "" })?;
     write_atomic(path, &bytes)
@@ -49,8 +68,8 @@ pub fn write_npy(path: &Path, map: &ParsingMap) -> Result<(), Error> {
 
 fn to_npy(map: &ParsingMap) -> Result<Vec<u8>, String> {
     let (h, w) = (map.height, map.width);
-    if map.labels.len() != h * w || map.labels.is_empty() {
-        return Err(format!("{} labels for a map of {h}x{w}", map.labels.len()));
+    if map.labels.len() != h * w || map.labels.is_empty() || h != w {
+        return Err(format!("{} labels for a map of {h}x{w}, which must be square", map.labels.len()));
     }
     check_labels(&map.labels, w)?;
     let mut header = format!("{{'descr': '|i1', 'fortran_order': False, 'shape': (1, {h}, {w}), }}");
@@ -102,8 +121,8 @@ fn parse(bytes: &[u8]) -> Result<ParsingMap, Fault> {
     }
     let shape = field(header, "shape").ok_or_else(|| no_hint("the header names no shape"))?;
     let (height, width) = match dimensions(shape).as_deref() {
-        Some([1, h, w] | [h, w]) if *h > 0 && *w > 0 && *h <= MAX_SIDE && *w <= MAX_SIDE => (*h, *w),
-        _ => return Err((format!("shape is {shape}, expected (1, H, W) or (H, W)"), REMAKE)),
+        Some([1, h, w] | [h, w]) if h == w && (1..=MAX_SIDE).contains(h) => (*h, *w),
+        _ => return Err((format!("shape is {shape}, expected (1, N, N) or (N, N)"), REMAKE)),
     };
     let expected = height * width;
     if data.len() != expected {

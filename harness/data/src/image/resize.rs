@@ -50,7 +50,7 @@ impl Filter {
     }
 }
 
-/// The part of a resized image that is wanted, in pixels of the resized image.
+/// A part of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// First column.
