@@ -1,1 +1,30 @@
-//! placeholder
+//! Pre-training, tuning and scoring: three linear loops over plugins, data and protocols.
+//!
+//! A *specification* ([`spec`]) says what to do and holds every number that matters; a [`Job`] says
+//! where, with which plugins, and how to stop. The same specification gives the same bits on the same
+//! kind of machine, whatever the number of threads, and after any interruption. Rendering, the
+//! command line and the place of results are other crates' business.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod batches;
+pub mod curves;
+mod descent;
+pub mod detector;
+mod error;
+pub mod faces;
+pub mod frames;
+mod job;
+pub mod pictures;
+mod pretrain;
+mod score;
+pub mod spec;
+mod state;
+pub mod threec;
+mod tune;
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use job::{Done, Job, Outcome, Progress, Silent};
+pub use pretrain::{MODEL, pretrain};
+pub use score::{SCORES, score};
+pub use tune::{Chosen, Chosens, SELECTION, tune};

@@ -1,0 +1,106 @@
+//! One optimiser for both training loops: groups, accumulation, clipping, update.
+//!
+//! Weight decay falls on tensors with two or more dimensions whose name does not end in `.bias`
+//! (method.md §4; cls and mask tokens are decayed while pre-training, §8.1 Q8); tuning also spares
+//! the position table and the cls token (§5.1). Learning rates of layers are scaled by their depth.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+use facebench_engine::optim::{AdamConfig, AdamW, Group, clip_global_norm};
+use facebench_engine::{GradStore, ParamStore, backward};
+
+use crate::error::Result;
+
+/// How a parameter is treated.
+pub struct Treatment {
+    /// Factor on the learning rate
+    pub lr_scale: f64,
+    /// Whether weight decay applies
+    pub decays: bool,
+}
+
+/// AdamW over the trainable parameters of a store.
+pub struct Descent {
+    params: Vec<(String, Var)>,
+    optim: AdamW,
+    clip: Option<f64>,
+    gathered: Option<GradStore>,
+}
+
+/// Whether a tensor is decayed by the rule "not 1-D, not a bias".
+pub fn is_matrix(name: &str, rank: usize) -> bool {
+    rank > 1 && !name.ends_with(".bias")
+}
+
+impl Descent {
+    /// An optimiser for everything in `store` that trains.
+    pub fn new(
+        store: &ParamStore,
+        betas: [f64; 2],
+        weight_decay: f64,
+        clip: Option<f64>,
+        treat: impl Fn(&str, usize) -> Treatment,
+    ) -> Result<Self> {
+        let params = store.trainable();
+        // one group per (scale, decay), in a fixed order
+        let mut groups: BTreeMap<(u64, bool), Group> = BTreeMap::new();
+        for (name, var) in &params {
+            let Treatment { lr_scale, decays } = treat(name, var.rank());
+            let weight_decay = if decays { weight_decay } else { 0.0 };
+            let group = groups.entry((lr_scale.to_bits(), decays)).or_insert(Group {
+                vars: Vec::new(),
+                lr_scale,
+                weight_decay,
+            });
+            group.vars.push((name.clone(), var.clone()));
+        }
+        let config = AdamConfig { beta1: betas[0], beta2: betas[1], eps: 1e-8 };
+        let optim = AdamW::new(groups.into_values().collect(), config)?;
+        Ok(Self { params, optim, clip, gathered: None })
+    }
+
+    /// Adds the gradients of `loss / parts`.
+    pub fn gather(&mut self, loss: &Tensor, parts: usize) -> Result<()> {
+        let loss = if parts == 1 { loss.clone() } else { (loss / parts as f64)? };
+        let mut grads = backward(&loss)?;
+        if let Some(mut sum) = self.gathered.take() {
+            for (_, var) in &self.params {
+                match (sum.remove(var), grads.remove(var)) {
+                    (Some(a), Some(b)) => drop(grads.insert(var, (a + b)?)),
+                    (Some(one), None) | (None, Some(one)) => drop(grads.insert(var, one)),
+                    (None, None) => {}
+                }
+            }
+        }
+        self.gathered = Some(grads);
+        Ok(())
+    }
+
+    /// Updates the parameters with the gathered gradients; returns their norm before clipping when
+    /// clipping is on.
+    pub fn step(&mut self, lr: f64) -> Result<Option<f64>> {
+        let Some(mut grads) = self.gathered.take() else { return Ok(None) };
+        let norm = match self.clip {
+            Some(max) => Some(clip_global_norm(&mut grads, &self.params, max)?),
+            None => None,
+        };
+        self.optim.step(&grads, lr)?;
+        Ok(norm)
+    }
+
+    /// Forgets gathered gradients.
+    pub fn drop_gathered(&mut self) {
+        self.gathered = None;
+    }
+
+    /// The optimiser's state, by name.
+    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        Ok(self.optim.state()?)
+    }
+
+    /// Restores [`Descent::state`].
+    pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        Ok(self.optim.load_state(state)?)
+    }
+}

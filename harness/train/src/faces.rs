@@ -1,0 +1,172 @@
+//! Pre-training data: images with their masks, made ahead of time by worker threads.
+//!
+//! For each image: decode, resize, normalise, read the parsing map, ask the masking plugin. Streams
+//! belong to (seed, epoch, image), so the masks do not depend on threads or on a resumed start. An
+//! image without a usable parsing map follows the policy of the specification, and is counted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use facebench_data::readers::{PretrainItem, PretrainSet, pretrain_folders};
+use facebench_data::transform::{self, Normalise};
+use facebench_data::{image, parsing};
+use facebench_host::{BackboneInfo, Masking, Plugins};
+use facebench_protocols::rng::Stream;
+use facebench_protocols::{DataStamp, TestTransform};
+
+use crate::error::{Error, Result, bad_spec};
+use crate::job::Job;
+use crate::spec::{MaskingSpec, MissingParsing, PretrainSpec, RegionChoice};
+
+/// Everything a worker thread needs to make a batch.
+pub struct Faces {
+    /// The images, in the order of their names
+    pub items: Vec<PretrainItem>,
+    /// Whether they were made by the generator of synthetic faces
+    pub synthetic: bool,
+    /// Digest of the names
+    pub stamp: DataStamp,
+    /// Images left out or masked at random for want of a parsing map
+    pub without_map: usize,
+    masking: Masking,
+    random: Masking,
+    spec: MaskingSpec,
+    seed: u64,
+    image: usize,
+    grid: usize,
+}
+
+/// A batch as plain numbers.
+pub struct RawBatch {
+    /// Number of images
+    pub size: usize,
+    /// (B, 3, H, W), normalised
+    pub pixels: Vec<f32>,
+    /// (B, N), 1 = hidden
+    pub mask: Vec<u8>,
+    /// (B, N), 1 = hidden and of the covered region
+    pub region: Vec<u8>,
+    /// (B, n) indices of visible patches
+    pub keep: Vec<u32>,
+    /// Names of the images
+    pub ids: Vec<String>,
+}
+
+impl Faces {
+    /// Finds the images and prepares the masking strategy.
+    pub fn open(spec: &PretrainSpec, info: &BackboneInfo, job: &Job) -> Result<Self> {
+        let roots: Vec<PathBuf> = spec.data.sets.iter().map(|set| job.data_root.join(set)).collect();
+        let PretrainSet { mut items, synthetic } = pretrain_folders(&roots)?;
+        if let Some(limit) = spec.data.limit {
+            items.truncate(limit);
+        }
+        let masking = job.plugins.masking(&spec.masking.plugin, &serde_json::Value::Object(spec.masking.config.clone()))?;
+        let without_map = items.iter().filter(|item| item.parsing.is_none()).count();
+        if masking.needs_parsing() && without_map > 0 {
+            match spec.masking.on_missing {
+                MissingParsing::Fail => {
+                    let first = items.iter().find(|i| i.parsing.is_none()).expect("one was counted");
+                    return bad_spec!(
+                        "{}: masking `{}` needs a parsing map, and {without_map} of {} images have none\n\
+                         hint: put maps into `parsing_maps/`, use `masking.plugin: random`, or set `masking.on_missing` \
+                         to `random` or `skip`",
+                        first.image.display(),
+                        spec.masking.plugin,
+                        items.len()
+                    );
+                }
+                MissingParsing::Skip => items.retain(|item| item.parsing.is_some()),
+                MissingParsing::Random => {}
+            }
+        }
+        if items.is_empty() {
+            return bad_spec!("{}: no image left to train on", roots[0].display());
+        }
+        let stamp = DataStamp {
+            dataset: spec.data.sets.join("+"),
+            samples: items.len(),
+            videos: items.len(),
+            sha256: DataStamp::digest(items.iter().map(|i| (i.id.clone(), 0))),
+            synthetic,
+        };
+        Ok(Self {
+            without_map: if masking.needs_parsing() { without_map } else { 0 },
+            random: random_masking(job.plugins, without_map > 0, &masking)?.unwrap_or_else(|| masking.clone()),
+            masking,
+            items,
+            synthetic,
+            stamp,
+            spec: spec.masking.clone(),
+            seed: spec.seed,
+            image: info.image,
+            grid: info.grid.0,
+        })
+    }
+
+    /// Channel statistics of the images.
+    pub fn statistics(&self) -> Result<Normalise> {
+        let paths: Vec<PathBuf> = self.items.iter().map(|i| i.image.clone()).collect();
+        Ok(transform::statistics(&paths, self.image)?)
+    }
+
+    /// Makes the batch of `indices` in `epoch`; `batch` is its number in the epoch.
+    pub fn batch(&self, indices: &[usize], epoch: usize, batch: usize, normalise: &Normalise) -> Result<RawBatch> {
+        let patches = self.grid * self.grid;
+        let mut out = RawBatch {
+            size: indices.len(),
+            pixels: Vec::with_capacity(indices.len() * 3 * self.image * self.image),
+            mask: vec![0; indices.len() * patches],
+            region: vec![0; indices.len() * patches],
+            keep: Vec::new(),
+            ids: Vec::with_capacity(indices.len()),
+        };
+        let epoch_text = epoch.to_string();
+        for (row, &index) in indices.iter().enumerate() {
+            let item = &self.items[index];
+            let picture = image::decode(&item.image)?;
+            out.pixels.extend(transform::to_tensor(&picture, self.image, TestTransform::Direct, normalise, None));
+
+            let streams = |purpose: &str, name: &str| {
+                let mut stream = Stream::new(purpose, self.seed, &[&epoch_text, name]);
+                [stream.next_u64(), stream.next_u64()]
+            };
+            let of_patches = streams("mask-patches", &item.id);
+            let of_region = match self.spec.region {
+                RegionChoice::PerImage => streams("mask-region", &item.id),
+                RegionChoice::PerBatch => streams("mask-region", &format!("batch {batch}")),
+            };
+            let map = match &item.parsing {
+                Some(path) if self.masking.needs_parsing() => Some((parsing::read_npy(path)?, path)),
+                _ => None,
+            };
+            if let Some((map, path)) = &map {
+                if map.width % self.grid != 0 || map.height % self.grid != 0 {
+                    return Err(Error::Spec(format!(
+                        "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
+                         hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
+                        path.display(), map.width, map.height, g = self.grid, s = self.image
+                    )));
+                }
+            }
+            let view = map.as_ref().map(|(m, _)| (m.labels.as_slice(), m.height, m.width));
+            let strategy = if view.is_none() { &self.random } else { &self.masking };
+            let span = row * patches..(row + 1) * patches;
+            let (mask, region) = (&mut out.mask[span.clone()], &mut out.region[span]);
+            strategy.mask(view, (self.grid, self.grid), self.spec.ratio, of_patches, of_region, mask, region)?;
+            out.keep.extend((0u32..).zip(mask.iter()).filter(|(_, hidden)| **hidden == 0).map(|(p, _)| p));
+            out.ids.push(item.id.clone());
+        }
+        Ok(out)
+    }
+}
+
+/// The strategy for images without a map: `random`, needed only when there are such images.
+fn random_masking(plugins: &Plugins, needed: bool, chosen: &Masking) -> Result<Option<Masking>> {
+    if needed && chosen.needs_parsing() {
+        return Ok(Some(plugins.masking("random", &serde_json::json!({}))?));
+    }
+    Ok(None)
+}
+
+/// Shares the faces with worker threads.
+pub type Shared = Arc<Faces>;

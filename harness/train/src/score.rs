@@ -1,0 +1,95 @@
+//! Scoring: P(fake) for every frame of a fold's development and test sets.
+//!
+//! Streams frames in manifest order with constant memory; after each set, and when asked to stop,
+//! the rows so far are in the resume state. Scores are computed in f64 from the logit margin, so
+//! that a confident network does not saturate at 1 (the margin is written too).
+
+use std::path::Path;
+
+use facebench_protocols::{Protocol, Sample, ScoreRow, evaluate, read_scores, write_scores};
+
+use crate::detector::Detector;
+use crate::error::{Result, at};
+use crate::frames::{FoldData, FrameReader};
+use crate::job::{Done, Job, Outcome};
+use crate::spec::ScoreSpec;
+use crate::tune::chosen_tensors;
+
+/// Name of the table of scores in the unit's folder.
+pub const SCORES: &str = "scores.csv";
+
+/// Runs `spec` to its end or until the job is stopped. `job.tuned` is the published tuning unit.
+pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> {
+    let data = FoldData::open(protocol, &spec.tune.fold, &job.data_root)?;
+    let detector = Detector::build(&spec.tune, job)?;
+    let unit = job.tuned.as_deref().expect("the caller gives the tuning unit");
+    let (chosen, tensors) = chosen_tensors(unit, spec.selection)?;
+    detector.store.set_all(&tensors)?;
+    let reader = FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.tune.seed);
+
+    let mut sets: Vec<(&str, &[Sample])> = vec![("dev", &data.assembled.dev)];
+    sets.extend(data.assembled.tests.iter().map(|(set, samples)| (set.name.as_str(), samples.as_slice())));
+    let total: usize = sets.iter().map(|(_, s)| s.len()).sum();
+    job.progress.phase("score", total as u64);
+
+    let began = std::time::Instant::now();
+    let partial = job.state.join(SCORES);
+    let mut rows = if partial.exists() { read_scores(&partial)? } else { Vec::new() };
+    let resumed = rows.len();
+    let mut skip = resumed;
+    let mut done = resumed as u64;
+    for (name, samples) in sets {
+        let from = skip.min(samples.len());
+        skip -= from;
+        let left: Vec<usize> = (from..samples.len()).collect();
+        let chunks: Vec<Vec<usize>> = left.chunks(spec.batch.max(1)).map(<[usize]>::to_vec).collect();
+        let mut stream = reader.stream(samples, chunks, None, job);
+        while let Some(frames) = stream.next() {
+            if job.stopped() {
+                keep(&partial, &rows)?;
+                return Ok(Outcome::Interrupted);
+            }
+            let frames = frames?;
+            let features = detector.features(&frames.tensor(&job.device)?, &detector.ctx.eval())?;
+            let margins = crate::detector::margins(&detector.logits(&features, &detector.ctx.eval())?)?;
+            rows.extend(frames.indices.iter().zip(margins).map(|(&i, margin)| row(name, &samples[i], margin)));
+            done += frames.indices.len() as u64;
+            job.progress.tick(done, name);
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    write_scores(&job.dir.join(SCORES), &rows)?;
+    let evaluation = evaluate(protocol, &data.fold, &rows)?;
+    let count = detector.store.count();
+    Ok(Outcome::Done(Box::new(Done {
+        params: facebench_protocols::Params { total: count.total, trained: count.trainable },
+        data: data.stamps(&["dev", "tests"]),
+        synthetic: data.synthetic,
+        images: (rows.len() - resumed) as u64,
+        loop_s: seconds,
+        data_wait: 0.0,
+        notes: vec![format!("weights of epoch {} chosen by {}", chosen.epoch, spec.selection)],
+        evaluation: Some(evaluation),
+    })))
+}
+
+fn row(set: &str, sample: &Sample, margin: f64) -> ScoreRow {
+    ScoreRow {
+        set: set.to_owned(),
+        dataset: sample.dataset.clone(),
+        method: sample.method.clone(),
+        video: sample.video.clone(),
+        frame: sample.frame,
+        label: sample.label,
+        score: 1.0 / (1.0 + (-margin).exp()),
+        raw: margin,
+        subjects: sample.subjects.clone(),
+    }
+}
+
+fn keep(path: &Path, rows: &[ScoreRow]) -> Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(at(dir))?;
+    }
+    Ok(write_scores(path, rows)?)
+}
