@@ -1,1 +1,13 @@
-//! placeholder
+//! From finished runs to what people look at: tables in six formats, figures, one HTML page.
+//!
+//! Reads run records and score files only; it knows no tensors, no plugins and no training. [`report()`] does all of
+//! it; [`runs::load`], [`tables::for_protocol`], [`write::write`] and [`plot::render`] are its steps. The same runs
+//! give the same bytes: no clock, no locale, no system fonts, no hash order.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+pub mod plot;
+pub mod table;
+pub mod write;
+
+pub use error::Error;

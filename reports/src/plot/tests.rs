@@ -1,0 +1,146 @@
+//! Figures are well-formed, equal when drawn twice, and refuse what they cannot draw honestly.
+
+use super::*;
+
+fn scored(n: usize, shift: f64) -> Vec<Scored> {
+    (0..n)
+        .map(|i| {
+            let fake = i % 2 == 0;
+            let noise = ((i * 7919) % 1000) as f64 / 1000.0;
+            let score = (noise * 0.7 + if fake { shift } else { 0.0 }).clamp(0.0, 1.0);
+            Scored { score, fake, video: i / 4 * 2 + i % 2 }
+        })
+        .collect()
+}
+
+fn roc(log_x: bool) -> Roc {
+    let names = [
+        "random init, linear",
+        "MAE, linear",
+        "FS-VFM <CRFR-P & SD>, FS-Adapter with a very long name indeed",
+    ];
+    let curves = names
+        .iter()
+        .enumerate()
+        .map(|(i, n)| RocCurve::of(n, &scored(400, 0.1 + 0.1 * i as f64), 100).unwrap());
+    Roc {
+        id: format!("roc-{log_x}"),
+        title: "ROC, CDFv2-noYT, video level · synthetic".into(),
+        log_x,
+        curves: curves.collect(),
+    }
+}
+
+fn histogram() -> Histogram {
+    let mut h = Histogram::new("scores", "Scores of FS-VFM, linear");
+    for (i, name) in ["FF++ (in-domain)", "CDFv2-noYT", "DFDC", "DFDCP", "WDF"].iter().enumerate() {
+        let thresholds = vec![
+            Threshold { name: "dev EER".into(), at: 0.35 + 0.1 * i as f64 },
+            Threshold { name: "test EER".into(), at: 0.6 },
+        ];
+        h.add(name, scored(900, 0.3 - 0.05 * i as f64).iter().map(|s| (s.score, s.fake)), thresholds);
+    }
+    h
+}
+
+fn curves() -> Curves {
+    let line = |name: &str, k: f64| Line {
+        name: name.into(),
+        points: (0..60).map(|i| (f64::from(i), k * (-f64::from(i) / 20.0).exp() + 0.2)).collect(),
+    };
+    Curves {
+        id: "training".into(),
+        title: "Pre-training of FS-VFM (seed 0)".into(),
+        x: "epoch".into(),
+        y: "loss".into(),
+        log_x: false,
+        lines: vec![line("total", 0.7), line("rec", 0.6), line("sfr", 0.9), line("cl", 0.3)],
+    }
+}
+
+fn bars() -> Bars {
+    let mut bars = Vec::new();
+    for (c, category) in ["CDFv2-noYT", "DFDC", "DFDCP", "WDF"].iter().enumerate() {
+        for (s, series) in ["random init", "MAE", "FS-VFM"].iter().enumerate() {
+            let value = 55.0 + 8.0 * s as f64 + 2.0 * c as f64;
+            bars.push(Bar {
+                category: (*category).into(),
+                series: (*series).into(),
+                value,
+                interval: Some((value - 4.0, value + 3.0)),
+            });
+        }
+    }
+    Bars {
+        id: "bars".into(),
+        title: "Video AUC by pre-training".into(),
+        y: "Video AUC (%)".into(),
+        base: 50.0,
+        bars,
+    }
+}
+
+fn forest() -> Forest {
+    let row = |name: &str, group: &str, delta: f64, p: f64| Difference {
+        name: name.into(),
+        group: group.into(),
+        delta,
+        interval: (delta - 3.0, delta + 3.5),
+        p,
+        different: p < 0.05,
+    };
+    Forest {
+        id: "forest".into(),
+        title: "Paired differences to the best".into(),
+        x: "Δ video AUC (points)".into(),
+        rows: vec![
+            row("random init − FS-VFM", "CDFv2-noYT", -14.0, 0.0001),
+            row("MAE − FS-VFM", "CDFv2-noYT", -1.0, 0.4),
+            row("random init − FS-VFM", "DFDC", -8.0, 0.01),
+            row("MAE − FS-VFM", "DFDC", 2.0, 0.8),
+        ],
+    }
+}
+
+fn heat() -> Heat {
+    let names: Vec<String> = ["DF", "F2F", "FS", "NT"].map(String::from).to_vec();
+    Heat {
+        id: "heat".into(),
+        title: "Cross-manipulation, video AUC (%)".into(),
+        row_axis: "trained on".into(),
+        column_axis: "tested on".into(),
+        rows: names.clone(),
+        columns: names,
+        values: (0..4)
+            .map(|r| (0..4).map(|c| (r + c != 5).then(|| 0.5 + 0.12 * f64::from(r * c % 5))).collect())
+            .collect(),
+        range: (0.5, 1.0),
+        shift: 2,
+        decimals: 1,
+    }
+}
+
+fn all(png: bool) -> Vec<Figure> {
+    vec![
+        render(&roc(false), png).unwrap(),
+        render(&roc(true), png).unwrap(),
+        render(&histogram(), png).unwrap(),
+        render(&curves(), png).unwrap(),
+        render(&bars(), png).unwrap(),
+        render(&forest(), png).unwrap(),
+        render(&heat(), png).unwrap(),
+    ]
+}
+
+#[test]
+fn figures_are_equal_when_drawn_twice() {
+    for (a, b) in all(true).iter().zip(&all(true)) {
+        assert_eq!(a.svg, b.svg, "{}", a.id);
+        assert_eq!(a.png, b.png, "{}", a.id);
+        assert_eq!(a.csv, b.csv, "{}", a.id);
+        if let Ok(dir) = std::env::var("LOOK") {
+            std::fs::write(format!("{dir}/{}.svg", a.id), &a.svg).unwrap();
+            std::fs::write(format!("{dir}/{}.png", a.id), a.png.as_ref().unwrap()).unwrap();
+        }
+    }
+}

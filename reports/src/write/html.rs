@@ -1,0 +1,162 @@
+//! An HTML `<table>`: caption, scoped headings, one `<tbody>` per group, no script and no style of its own.
+//!
+//! Best is bold *and* carries a star, second is underlined *and* carries a hollow star, both with words for screen
+//! readers, so that colour carries nothing. `data-v` holds the unrounded value for a page that sorts.
+
+use super::{Style, legend};
+use crate::table::{Cell, CellText, Column, Mark, RowKind, Table, cell_text, marks, note_mark};
+
+/// The table and its legend inside one `<figure>`.
+pub(super) fn write(table: &Table, style: &Style) -> String {
+    let synthetic = if table.synthetic { " · <strong>synthetic</strong>" } else { "" };
+    let id = escape(&table.id);
+    let mut out = format!("<figure class=\"fb-table\" id=\"table-{id}\">\n");
+    out.push_str(&format!(
+        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"caption-{id}\">\n<table>\n"
+    ));
+    out.push_str(&format!(
+        "<caption id=\"caption-{id}\">{}{synthetic}</caption>\n<thead>\n",
+        escape(&table.headline())
+    ));
+    out.push_str(&header(table));
+    out.push_str("</thead>\n");
+    let all = marks(table);
+    let width = table.stub.len() + table.columns.len();
+    for (g, group) in table.groups.iter().enumerate() {
+        let class = if group.ranked { "" } else { " class=\"unranked\"" };
+        out.push_str(&format!("<tbody{class}>\n"));
+        if !group.title.is_empty() {
+            let title = escape(&group.title);
+            out.push_str(&format!(
+                "<tr class=\"group\"><th colspan=\"{width}\" scope=\"rowgroup\">{title}</th></tr>\n"
+            ));
+        }
+        for (r, row) in group.rows.iter().enumerate() {
+            let cited = row.kind == RowKind::Cited;
+            out.push_str(if cited { "<tr class=\"cited\">" } else { "<tr>" });
+            for (l, label) in row.labels.iter().enumerate() {
+                let (tag, marks) = if l == 0 {
+                    ("th scope=\"row\"", row_marks(cited, &row.notes))
+                } else {
+                    ("td", String::new())
+                };
+                out.push_str(&format!("<{tag}>{}{marks}</{}>", escape(label), &tag[..2]));
+            }
+            for (c, (cell, column)) in row.cells.iter().zip(&table.columns).enumerate() {
+                out.push_str(&data(cell, column, all[g][r][c], style));
+            }
+            out.push_str("</tr>\n");
+        }
+        out.push_str("</tbody>\n");
+    }
+    out.push_str("</table>\n</div>\n");
+    out.push_str(&caption(table, style));
+    out.push_str("</figure>\n");
+    out
+}
+
+fn header(table: &Table) -> String {
+    let mut out = String::new();
+    let two = table.two_levels();
+    let rows = if two { " rowspan=\"2\"" } else { "" };
+    out.push_str("<tr>");
+    for name in &table.stub {
+        out.push_str(&format!("<th scope=\"col\"{rows}>{}</th>", escape(name)));
+    }
+    if two {
+        for (group, from, to) in table.spans() {
+            if group.is_empty() {
+                table.columns[from..to].iter().for_each(|c| out.push_str(&heading(c, rows)));
+            } else {
+                out.push_str(&format!(
+                    "<th scope=\"colgroup\" colspan=\"{}\">{}</th>",
+                    to - from,
+                    escape(group)
+                ));
+            }
+        }
+        out.push_str("</tr>\n<tr>");
+    }
+    for column in table.columns.iter().filter(|c| !two || !c.group.is_empty()) {
+        out.push_str(&heading(column, ""));
+    }
+    out.push_str("</tr>\n");
+    out
+}
+
+fn heading(column: &Column, rows: &str) -> String {
+    format!(
+        "<th scope=\"col\" class=\"num\"{rows} data-better=\"{}\">{}</th>",
+        column.direction.name(),
+        escape(&column.heading())
+    )
+}
+
+fn row_marks(cited: bool, notes: &[usize]) -> String {
+    let mut marks: Vec<String> = notes.iter().map(|&n| note_mark(n)).collect();
+    if cited {
+        marks.insert(0, "†".into());
+    }
+    if marks.is_empty() { String::new() } else { format!("<sup>{}</sup>", marks.join(",")) }
+}
+
+fn data(cell: &Cell, column: &Column, mark: Mark, style: &Style) -> String {
+    match (cell_text(cell, column, style.interval), cell) {
+        (CellText::Number { number, spread, interval, equal }, Cell::Value(v)) => {
+            let number = match mark {
+                Mark::Best => {
+                    format!("<b>{number}</b><span class=\"mark\" title=\"best\" aria-label=\"best\">★</span>")
+                }
+                Mark::Second => format!(
+                    "<u>{number}</u><span class=\"mark\" title=\"second\" aria-label=\"second\">☆</span>"
+                ),
+                Mark::None => number,
+            };
+            let spread = spread.map(|s| format!("<small>±{s}</small>")).unwrap_or_default();
+            let interval = interval
+                .map(|(l, h)| format!(" <small class=\"interval\">[{l}, {h}]</small>"))
+                .unwrap_or_default();
+            let equal = if equal { "<sup title=\"not different from the best\">=</sup>" } else { "" };
+            format!("<td class=\"num\" data-v=\"{}\">{number}{spread}{interval}{equal}</td>", v.mean)
+        }
+        (CellText::Missing(reason), _) => {
+            format!("<td class=\"num missing\" title=\"{}\">–</td>", escape(&reason))
+        }
+        (CellText::Text(text), _) => format!("<td>{}</td>", escape(&text)),
+        (CellText::Number { number, .. }, _) => format!("<td class=\"num\">{number}</td>"),
+    }
+}
+
+fn caption(table: &Table, style: &Style) -> String {
+    let names = legend::MarkNames { best: "★", second: "☆", equal: "=" };
+    let lines = legend::sentences(table, style.interval, &names);
+    let notes = legend::footnotes(table);
+    if lines.is_empty() && notes.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<figcaption>");
+    out.push_str(&lines.iter().map(|l| escape(l)).collect::<Vec<_>>().join(" "));
+    for (mark, text) in notes {
+        out.push_str(&format!("<br><sup>{mark}</sup> {}", escape(&text)));
+    }
+    out.push_str("</figcaption>\n");
+    out
+}
+
+/// Text that reads as itself in content and in quoted attributes. Control characters become the replacement sign.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
