@@ -20,6 +20,7 @@ pub mod record;
 pub mod rng;
 pub mod sample;
 pub mod scores;
+pub mod stats;
 
 pub use audit::{Finding, Severity};
 pub use dataset::{DatasetInfo, dataset, datasets};

@@ -129,7 +129,11 @@ pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
             method: row.text(at[2]).to_owned(),
             video: row.text(at[3]).to_owned(),
             frame: row.parse(at[4], "frame")?,
-            label: row.parse(at[5], "label")?,
+            label: match row.text(at[5]).trim() {
+                "0.0" => 0, // what data frames write for whole floats
+                "1.0" => 1,
+                _ => row.parse(at[5], "label")?,
+            },
             score,
             raw: match raw {
                 Some(column) => row.parse(column, "raw")?,

@@ -70,7 +70,7 @@ pub fn few_shot_fas_eer(live: &[f64], is_live: &[u8]) -> GridEer {
     };
     let (spoof, real) = (ascending(0), ascending(1));
     let mut best = (1.0, GridEer { eer: 1.0, threshold: 0.0, accuracy: 0.0 });
-    for t in (0..=10_000).map(|i| f64::from(i) * 1e-4).chain([1.1]) {
+    for t in (0..=10_000).map(|i| f64::from(i) / 1e4).chain([1.1]) {
         let accepted = spoof.len() - spoof.partition_point(|&s| s < t);
         let rejected = real.partition_point(|&s| s < t);
         let far = rate(accepted, spoof.len());
