@@ -40,13 +40,13 @@ impl Descent {
         betas: [f64; 2],
         weight_decay: f64,
         clip: Option<f64>,
-        treat: impl Fn(&str, usize) -> Treatment,
+        treat: impl Fn(&str, usize) -> Result<Treatment>,
     ) -> Result<Self> {
         let params = store.trainable();
         // one group per (scale, decay), in a fixed order
         let mut groups: BTreeMap<(u64, bool), Group> = BTreeMap::new();
         for (name, var) in &params {
-            let Treatment { lr_scale, decays } = treat(name, var.rank());
+            let Treatment { lr_scale, decays } = treat(name, var.rank())?;
             let weight_decay = if decays { weight_decay } else { 0.0 };
             let group = groups.entry((lr_scale.to_bits(), decays)).or_insert(Group {
                 vars: Vec::new(),

@@ -68,12 +68,12 @@ impl Detector {
         let (plugins, config) = (job.plugins, spec.backbone.json());
         let info = plugins.backbone_info(&spec.backbone.plugin, &config)?;
         let store = ParamStore::new(&job.device, DType::F32, spec.seed);
-        let ctx = RunCtx::new(job.device.clone(), DType::F32, spec.seed);
+        let ctx = RunCtx::new(&job.device, DType::F32, spec.seed);
 
         let features = FeatureSpec { width: info.width, tokens: info.prefix_tokens + info.patches(), classes: 2 };
         let head = plugins.head(&spec.head.plugin, &spec.head.json(), &features, &store, "", &ctx)?;
         let of_head: BTreeSet<String> = store.names().into_iter().collect();
-        let scope = head.scope();
+        let scope = head.scope().clone();
         let (own, rule) = (of_head.clone(), scope.clone());
         store.set_frozen(move |name| match &rule {
             Scope::All => false,
@@ -84,7 +84,7 @@ impl Detector {
         let given = match (&spec.init, &job.weights) {
             (WeightsFrom::Random, _) => None,
             (_, Some(path)) => {
-                let layouts = plugins.backbone_layouts(&spec.backbone.plugin, &config)?;
+                let layouts = plugins.layouts(&spec.backbone.plugin, &config)?;
                 Some(weights::give(path, &spec.backbone.plugin, &info, &layouts, &store)?)
             }
             (init, None) => return bad_spec!("no checkpoint was given for `init: {init:?}`"),
@@ -100,12 +100,12 @@ impl Detector {
 
     /// What the backbone is.
     pub fn info(&self) -> &BackboneInfo {
-        self.backbone.info()
+        &self.backbone.info
     }
 
     /// Depth of a parameter, for layer-wise learning rates.
-    pub fn layer_id(&self, name: &str) -> usize {
-        self.backbone.layer_id(name)
+    pub fn layer_id(&self, name: &str) -> Result<usize> {
+        Ok(self.backbone.layer_id(name)?)
     }
 
     /// Whether no parameter of the backbone trains.
@@ -119,24 +119,24 @@ impl Detector {
     }
 
     /// Features of images (B, 3, H, W).
-    pub fn features(&self, images: &Tensor, ctx: &RunCtx) -> Result<FeatureBatch> {
-        let embedded = self.backbone.embed(images, None, ctx)?;
-        let tokens = self.backbone.encode(&embedded, ctx)?;
+    pub fn features(&self, images: &Tensor) -> Result<FeatureBatch> {
+        let embedded = self.backbone.embed(images, None, &self.ctx)?;
+        let tokens = self.backbone.encode(&embedded, &self.ctx)?;
         Ok(FeatureBatch { pooled: self.backbone.pool(&tokens)?, tokens })
     }
 
     /// Logits (B, 2).
-    pub fn logits(&self, features: &FeatureBatch, ctx: &RunCtx) -> Result<Tensor> {
-        Ok(self.head.forward(&features.pooled, &features.tokens, ctx)?.logits)
+    pub fn logits(&self, features: &FeatureBatch) -> Result<Tensor> {
+        Ok(self.head.forward(&features.pooled, &features.tokens, &self.ctx)?.0)
     }
 
     /// Logits (B, 2) and the head's own loss term, for labels with 1 = fake.
-    pub fn head(&self, features: &FeatureBatch, labels: &[u32], ctx: &RunCtx) -> Result<(Tensor, Option<Tensor>)> {
-        let out = self.head.forward(&features.pooled, &features.tokens, ctx)?;
+    pub fn head(&self, features: &FeatureBatch, labels: &[u32]) -> Result<(Tensor, Option<Tensor>)> {
+        let (logits, embedding) = self.head.forward(&features.pooled, &features.tokens, &self.ctx)?;
         let labels: Vec<i64> = labels.iter().map(|&l| i64::from(l)).collect();
         let labels = Tensor::new(labels, features.pooled.device())?;
-        let extra = self.head.loss(&out, &labels, ctx)?;
-        Ok((out.logits, extra))
+        let extra = self.head.loss(&logits, embedding.as_ref(), &labels, &self.ctx)?;
+        Ok((logits, extra))
     }
 
     /// Logit margins of `samples` in their order; `None` when the job was stopped.
@@ -144,12 +144,13 @@ impl Detector {
         let indices: Vec<usize> = (0..samples.len()).collect();
         let chunks: Vec<Vec<usize>> = indices.chunks(batch.max(1)).map(<[usize]>::to_vec).collect();
         let mut all = Vec::with_capacity(samples.len());
+        self.ctx.eval();
         for frames in reader.stream(samples, chunks, None, job) {
             if job.stopped() {
                 return Ok(None);
             }
-            let features = self.features(&frames?.tensor(&job.device)?, &self.ctx.eval())?;
-            all.extend(margins(&self.logits(&features, &self.ctx.eval())?)?);
+            let features = self.features(&frames?.tensor(&job.device)?)?;
+            all.extend(margins(&self.logits(&features)?)?);
         }
         Ok(Some(all))
     }

@@ -28,8 +28,8 @@ pub struct Faces {
     pub stamp: DataStamp,
     /// Images left out or masked at random for want of a parsing map
     pub without_map: usize,
-    masking: Masking,
-    random: Masking,
+    masking: Arc<Masking>,
+    random: Arc<Masking>,
     spec: MaskingSpec,
     seed: u64,
     image: usize,
@@ -60,7 +60,8 @@ impl Faces {
         if let Some(limit) = spec.data.limit {
             items.truncate(limit);
         }
-        let masking = job.plugins.masking(&spec.masking.plugin, &serde_json::Value::Object(spec.masking.config.clone()))?;
+        let config = serde_json::Value::Object(spec.masking.config.clone());
+        let masking = Arc::new(job.plugins.masking(&spec.masking.plugin, &config)?);
         let without_map = items.iter().filter(|item| item.parsing.is_none()).count();
         if masking.needs_parsing() && without_map > 0 {
             match spec.masking.on_missing {
@@ -91,7 +92,7 @@ impl Faces {
         };
         Ok(Self {
             without_map: if masking.needs_parsing() { without_map } else { 0 },
-            random: random_masking(job.plugins, without_map > 0, &masking)?.unwrap_or_else(|| masking.clone()),
+            random: random_masking(job.plugins, without_map > 0, &masking)?.unwrap_or_else(|| Arc::clone(&masking)),
             masking,
             items,
             synthetic,
@@ -161,12 +162,9 @@ impl Faces {
 }
 
 /// The strategy for images without a map: `random`, needed only when there are such images.
-fn random_masking(plugins: &Plugins, needed: bool, chosen: &Masking) -> Result<Option<Masking>> {
+fn random_masking(plugins: &Plugins, needed: bool, chosen: &Masking) -> Result<Option<Arc<Masking>>> {
     if needed && chosen.needs_parsing() {
-        return Ok(Some(plugins.masking("random", &serde_json::json!({}))?));
+        return Ok(Some(Arc::new(plugins.masking("random", &serde_json::json!({}))?)));
     }
     Ok(None)
 }
-
-/// Shares the faces with worker threads.
-pub type Shared = Arc<Faces>;

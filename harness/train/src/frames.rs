@@ -33,9 +33,9 @@ impl FoldData {
             return bad_spec!("protocol `{}` has no fold `{fold}`; it has: {}", protocol.id, names.join(", "));
         };
         let mut sets: BTreeMap<String, Manifest> = BTreeMap::new();
-        for id in fold.datasets() {
-            if !sets.contains_key(&id) {
-                sets.insert(id.clone(), readers::load(root, &id)?);
+        for selector in fold.selectors() {
+            if !sets.contains_key(&selector.dataset) {
+                sets.insert(selector.dataset.clone(), readers::load(root, &selector.dataset)?);
             }
         }
         let synthetic = sets.values().any(|m| m.synthetic);
@@ -123,7 +123,7 @@ impl FrameReader {
                 pixels.extend(match augment {
                     Some((augment, epoch)) => {
                         let mut stream = Stream::new("augment", this.seed, &[&epoch.to_string(), id]);
-                        let augment = transform::Augment { flip: augment.flip, crop: augment.crop, colour: augment.colour };
+                        let augment = of(augment);
                         transform::to_tensor(&picture, this.image, this.mode, &this.normalise, Some((&augment, &mut stream)))
                     }
                     None => transform::to_tensor(&picture, this.image, this.mode, &this.normalise, None),
@@ -133,4 +133,10 @@ impl FrameReader {
         };
         FrameStream(loader::ordered(batches, job.workers, 2 * job.workers.max(1), read))
     }
+}
+
+/// The data crate's form of the specification's augmentation.
+fn of(spec: Augment) -> transform::Augment {
+    let crop = transform::RandomCrop { area: [spec.crop, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] };
+    transform::Augment { flip: spec.flip, crop: (spec.crop < 1.0).then_some(crop), jitter: spec.colour }
 }

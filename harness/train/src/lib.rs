@@ -20,6 +20,8 @@ mod score;
 pub mod spec;
 mod state;
 pub mod threec;
+#[cfg(test)]
+mod tests;
 mod tune;
 pub mod weights;
 

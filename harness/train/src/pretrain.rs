@@ -57,7 +57,7 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     let config = spec.backbone.json();
     let info = job.plugins.backbone_info(&spec.backbone.plugin, &config)?;
     let store = ParamStore::new(&job.device, DType::F32, spec.seed);
-    let ctx = RunCtx::new(job.device.clone(), DType::F32, spec.seed);
+    let ctx = RunCtx::new(&job.device, DType::F32, spec.seed);
     let backbone = job.plugins.backbone(&spec.backbone.plugin, &config, Purpose::Pretrain, &store, "", &ctx)?;
     let online = Online::new(&spec.objective, backbone, &store)?;
     let twin = store.detached_copy()?;
@@ -68,9 +68,8 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
         }
         None => None,
     };
-    let mut descent = Descent::new(&store, optim.betas, optim.weight_decay, optim.clip, |name, rank| Treatment {
-        lr_scale: 1.0,
-        decays: is_matrix(name, rank),
+    let mut descent = Descent::new(&store, optim.betas, optim.weight_decay, optim.clip, |name, rank| {
+        Ok(Treatment { lr_scale: 1.0, decays: is_matrix(name, rank) })
     })?;
 
     // ---- the data
@@ -120,7 +119,8 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
             let lr = schedule::warmup_cosine(e, optim.epochs as f64, optim.warmup_epochs, peak, optim.min_lr);
 
             let batch = to_device(&raw, &info, job)?;
-            let terms = online.loss(&batch, target.as_ref(), &ctx.train(step))?;
+            ctx.train(step);
+            let terms = online.loss(&batch, target.as_ref(), &ctx)?;
             let total = terms.total.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?;
             if !total.is_finite() {
                 return Err(Error::NotFinite {
@@ -181,7 +181,8 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     let examples: Vec<usize> = (0..faces.items.len().min(pictures::EXAMPLES)).collect();
     let raw = faces.batch(&examples, optim.epochs, 0, &normalise)?;
     let batch = to_device(&raw, &info, job)?;
-    let rebuilt = online.reconstruct(&batch, &ctx.eval())?;
+    ctx.eval();
+    let rebuilt = online.reconstruct(&batch, &ctx)?;
     pictures::write(&job.dir.join("pictures"), &raw, &rebuilt, &info, &normalise, faces.synthetic)?;
 
     let count = store.count();

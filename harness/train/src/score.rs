@@ -25,6 +25,7 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
     let unit = job.tuned.as_deref().expect("the caller gives the tuning unit");
     let (chosen, tensors) = chosen_tensors(unit, spec.selection)?;
     detector.store.set_all(&tensors)?;
+    detector.ctx.eval();
     let reader = FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.tune.seed);
 
     let mut sets: Vec<(&str, &[Sample])> = vec![("dev", &data.assembled.dev)];
@@ -50,8 +51,8 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
                 return Ok(Outcome::Interrupted);
             }
             let frames = frames?;
-            let features = detector.features(&frames.tensor(&job.device)?, &detector.ctx.eval())?;
-            let margins = crate::detector::margins(&detector.logits(&features, &detector.ctx.eval())?)?;
+            let features = detector.features(&frames.tensor(&job.device)?)?;
+            let margins = crate::detector::margins(&detector.logits(&features)?)?;
             rows.extend(frames.indices.iter().zip(margins).map(|(&i, margin)| row(name, &samples[i], margin)));
             done += frames.indices.len() as u64;
             job.progress.tick(done, name);

@@ -208,7 +208,7 @@ pub struct Target {
 impl Online {
     /// Builds the network around `backbone`; all parameters come from `store`.
     pub fn new(spec: &ObjectiveSpec, backbone: Backbone, store: &ParamStore) -> Result<Self> {
-        let info = backbone.info().clone();
+        let info = backbone.info.clone();
         if info.grid.0 != info.grid.1 {
             return bad_spec!("pre-training needs a square grid of patches, got {} x {}", info.grid.0, info.grid.1);
         }
@@ -339,7 +339,7 @@ fn patch_moments(patches: &Tensor) -> Result<(Tensor, Tensor)> {
 impl Target {
     /// Builds the target on `store`, the detached twin of the online network's parameters.
     pub fn new(spec: &SimilaritySpec, backbone: Backbone, store: &ParamStore) -> Result<Self> {
-        let info = backbone.info().clone();
+        let info = backbone.info.clone();
         Ok(Self {
             rep: RepDecoder::new(spec, &info, store)?,
             projector: Projection::new(store, "projector", info.width, spec)?,

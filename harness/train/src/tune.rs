@@ -40,8 +40,8 @@ pub struct Chosen {
     pub val_auc: f64,
 }
 
-/// `selection.json`: rule → checkpoint.
-pub type Chosens = BTreeMap<Selection, Chosen>;
+/// `selection.json`: name of the rule → checkpoint.
+pub type Chosens = BTreeMap<String, Chosen>;
 
 /// Name of the file that says which rule chose which checkpoint.
 pub const SELECTION: &str = "selection.json";
@@ -75,9 +75,11 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
     both_classes("development", &dev)?;
     let detector = Detector::build(spec, job)?;
     let (depth, decay) = (detector.info().depth, recipe.layer_decay);
-    let mut descent = Descent::new(&detector.store, recipe.betas, recipe.weight_decay, recipe.clip, |name, rank| Treatment {
-        lr_scale: schedule::layer_scale(detector.layer_id(name), depth, decay),
-        decays: is_matrix(name, rank) && !name.ends_with("pos_embed") && !name.ends_with("cls_token"),
+    let mut descent = Descent::new(&detector.store, recipe.betas, recipe.weight_decay, recipe.clip, |name, rank| {
+        Ok(Treatment {
+            lr_scale: schedule::layer_scale(detector.layer_id(name)?, depth, decay),
+            decays: is_matrix(name, rank) && !name.ends_with("pos_embed") && !name.ends_with("cls_token"),
+        })
     })?;
     let reader = FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.seed);
     let batch_size = recipe.batch.min(train.len());
@@ -118,14 +120,16 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
             Some((features, _)) => Source::Cached(features, batches.into_iter()),
             None => Source::Read(reader.stream(&train, batches, Some((recipe.augment, at_.epoch)), job)),
         };
-        while let Some(next) = source.next(&detector, job, at_.epoch, per_epoch, at_.batch) {
+        loop {
+            detector.ctx.train((at_.epoch * per_epoch + at_.batch) as u64);
+            let Some(next) = source.next(&detector, job) else { break };
             let (indices, features) = next?;
             let e = at_.epoch as f64 + at_.batch as f64 / per_epoch as f64;
             let lr = schedule::warmup_cosine(e, recipe.epochs as f64, recipe.warmup_epochs, peak, recipe.min_lr);
             let step = (at_.epoch * per_epoch + at_.batch) as u64;
 
             let labels: Vec<u32> = indices.iter().map(|&i| u32::from(train[i].label)).collect();
-            let (out, extra) = detector.head(&features, &labels, &detector.ctx.train(step))?;
+            let (out, extra) = detector.head(&features, &labels)?;
             let targets = losses::one_hot(&labels, 2, recipe.smoothing, &out)?;
             let mut loss = losses::cross_entropy(&out, &targets)?;
             if let Some(extra) = extra {
@@ -219,14 +223,7 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn next(
-        &mut self,
-        detector: &Detector,
-        job: &Job,
-        epoch: usize,
-        per_epoch: usize,
-        batch: usize,
-    ) -> Option<Result<(Vec<usize>, FeatureBatch)>> {
+    fn next(&mut self, detector: &Detector, job: &Job) -> Option<Result<(Vec<usize>, FeatureBatch)>> {
         match self {
             Self::Cached(features, batches) => {
                 let indices = batches.next()?;
@@ -237,8 +234,7 @@ impl Source<'_> {
                     Ok(frames) => frames,
                     Err(error) => return Some(Err(error)),
                 };
-                let ctx = detector.ctx.train((epoch * per_epoch + batch) as u64);
-                let features = frames.tensor(&job.device).and_then(|images| detector.features(&images, &ctx));
+                let features = frames.tensor(&job.device).and_then(|images| detector.features(&images));
                 Some(features.map(|f| (frames.indices, f)))
             }
         }
@@ -264,6 +260,7 @@ fn both_classes(what: &str, samples: &[Sample]) -> Result<()> {
 }
 
 fn cached_features(detector: &Detector, reader: &FrameReader, sets: &[&Vec<Sample>], job: &Job) -> Result<Option<Vec<Features>>> {
+    detector.ctx.eval();
     let mut done = 0;
     let mut all = Vec::with_capacity(sets.len());
     for samples in sets {
@@ -276,7 +273,7 @@ fn cached_features(detector: &Detector, reader: &FrameReader, sets: &[&Vec<Sampl
                 return Ok(None);
             }
             let frames = frames?;
-            parts.push(detector.features(&frames.tensor(&job.device)?, &detector.ctx.eval())?);
+            parts.push(detector.features(&frames.tensor(&job.device)?)?);
             done += frames.indices.len() as u64;
             job.progress.tick(done, "");
         }
@@ -286,10 +283,11 @@ fn cached_features(detector: &Detector, reader: &FrameReader, sets: &[&Vec<Sampl
 }
 
 fn dev_margins_cached(detector: &Detector, features: &Features, batch: usize) -> Result<Vec<f64>> {
+    detector.ctx.eval();
     let indices: Vec<usize> = (0..features.len()?).collect();
     let mut all = Vec::with_capacity(indices.len());
     for chunk in indices.chunks(batch) {
-        all.extend(margins(&detector.logits(&features.rows(chunk)?, &detector.ctx.eval())?)?);
+        all.extend(margins(&detector.logits(&features.rows(chunk)?)?)?);
     }
     Ok(all)
 }
@@ -300,20 +298,20 @@ fn dev_metrics(dev: &[Sample], margins: &[f64]) -> Result<(f64, f64)> {
     let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
     let loss: f64 = dev.iter().zip(margins).map(|(s, &m)| softplus(if s.label == 1 { -m } else { m })).sum();
     let labels: Vec<u8> = dev.iter().map(|s| s.label).collect();
-    Ok((loss / dev.len() as f64, metrics::auc(&labels, margins)?))
+    Ok((loss / dev.len() as f64, metrics::auc(margins, &labels)?))
 }
 
 /// Applies the selection rules that need no test set. Ties keep the earlier epoch.
 fn choose(chosen: &mut Chosens, epoch: usize, val_loss: f64, val_auc: f64) {
     let this = Chosen { epoch, file: format!("epoch-{epoch}.safetensors"), val_loss, val_auc };
-    let better = |rule: Selection| match (rule, chosen.get(&rule)) {
+    let better = |rule: Selection| match (rule, chosen.get(&rule.to_string())) {
         (Selection::MinValLoss, Some(best)) => val_loss < best.val_loss,
         (Selection::MaxValAuc, Some(best)) => val_auc > best.val_auc,
         _ => true,
     };
     let rules = [Selection::Last, Selection::MinValLoss, Selection::MaxValAuc];
     for rule in rules.into_iter().filter(|r| better(*r)).collect::<Vec<_>>() {
-        chosen.insert(rule, this.clone());
+        chosen.insert(rule.to_string(), this.clone());
     }
 }
 
@@ -333,12 +331,12 @@ pub(crate) fn chosen_tensors(unit: &Path, rule: Selection) -> Result<(Chosen, BT
     let path = unit.join(SELECTION);
     let text = std::fs::read_to_string(&path).map_err(at(&path))?;
     let all: Chosens = serde_json::from_str(&text).map_err(|e| Error::State { path: path.clone(), what: e.to_string() })?;
-    let Some(chosen) = all.get(&rule) else {
+    let Some(chosen) = all.get(&rule.to_string()) else {
         return bad_spec!(
             "{}: no checkpoint was chosen by `{rule}`; there are: {}\nhint: `oracle` needs the test sets while tuning, \
              which this version does not offer",
             path.display(),
-            all.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            all.keys().cloned().collect::<Vec<_>>().join(", ")
         );
     };
     Ok((chosen.clone(), checkpoint::read(&unit.join(&chosen.file))?.tensors))

@@ -1,0 +1,26 @@
+//! Tests that need real plugins: golden trajectories and whole runs on tiny synthetic faces.
+
+mod golden;
+mod runs;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use facebench_host::{PluginDir, Plugins};
+
+/// The shipped plugins, built once in this profile.
+pub(crate) fn plugins() -> &'static Plugins {
+    static PLUGINS: OnceLock<Plugins> = OnceLock::new();
+    PLUGINS.get_or_init(|| {
+        let names = ["backbone-fsvfm", "backbone-mae", "masking-random", "masking-crfr-p", "head-linear", "head-fs-adapter"];
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--release", "--quiet"]);
+        for name in names {
+            cargo.args(["-p", &format!("facebench-{name}")]);
+        }
+        assert!(cargo.status().unwrap().success(), "the plugins must build");
+        // target/release/deps/<test> -> target/release
+        let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().into();
+        Plugins::open(&[PluginDir::automatic(beside)]).unwrap()
+    })
+}
