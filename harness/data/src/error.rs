@@ -100,6 +100,15 @@ pub enum Error {
         /// How to repair it; empty where no fix is known.
         hint: &'static str,
     },
+    /// The samples do not form a manifest (a video in two splits, a name that cannot be an id ...).
+    #[error(transparent)]
+    Protocols(Box<facebench_protocols::Error>),
+}
+
+impl From<facebench_protocols::Error> for Error {
+    fn from(error: facebench_protocols::Error) -> Self {
+        Self::Protocols(Box::new(error))
+    }
 }
 
 /// Which files count as images, as a `hint:` sentence.

@@ -10,6 +10,7 @@
 pub mod image;
 pub mod loader;
 pub mod parsing;
+pub mod readers;
 pub mod transform;
 
 mod error;

@@ -151,11 +151,7 @@ fn field<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let quoted = [format!("'{key}'"), format!("\"{key}\"")];
     let start = quoted.iter().find_map(|q| header.find(q.as_str()).map(|at| at + q.len()))?;
     let value = header[start..].trim_start().strip_prefix(':')?.trim_start();
-    let end = if value.starts_with('(') {
-        value.find(')')? + 1
-    } else {
-        value.find([',', '}'])?
-    };
+    let end = if value.starts_with('(') { value.find(')')? + 1 } else { value.find([',', '}'])? };
     Some(value[..end].trim_end())
 }
 

@@ -36,9 +36,7 @@ pub(crate) fn picture(rule: &str, width: usize, height: usize) -> Rgb {
         "T4" => 255 * ((x / 7 + y / 5 + c) % 2),
         _ => panic!("no rule {rule}"),
     };
-    Rgb::from_fn(width, height, |x, y| {
-        [0, 1, 2].map(|c| u8::try_from(value(x as i64, y as i64, c)).unwrap())
-    })
+    Rgb::from_fn(width, height, |x, y| [0, 1, 2].map(|c| u8::try_from(value(x as i64, y as i64, c)).unwrap()))
 }
 
 /// Writes a 2×2 PNG, making its folders.

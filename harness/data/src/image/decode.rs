@@ -66,9 +66,9 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<Rgb, Error> {
     if bytes.is_empty() {
         return Err(fail("the file is empty (0 bytes)".into(), "copy or extract the file again"));
     }
-    let format = image::guess_format(bytes).ok().filter(|f| {
-        matches!(f, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Pnm)
-    });
+    let format = image::guess_format(bytes)
+        .ok()
+        .filter(|f| matches!(f, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Pnm));
     let Some(format) = format else {
         return Err(fail(
             "the content is not PNG, JPEG, WebP, PGM or PPM".into(),
@@ -121,9 +121,9 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
         }
         let marker = bytes[at + 1];
         match marker {
-            0xFF => at += 1,                      // fill byte
-            0x01 | 0xD0..=0xD8 => at += 2,        // markers without a length
-            0xD9 => return false,                 // the end before any scan
+            0xFF => at += 1,               // fill byte
+            0x01 | 0xD0..=0xD8 => at += 2, // markers without a length
+            0xD9 => return false,          // the end before any scan
             0xDA => {
                 return bytes[at + 2..].windows(2).any(|pair| pair == [0xFF, 0xD9]);
             }

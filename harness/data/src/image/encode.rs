@@ -80,7 +80,9 @@ pub fn png_text(bytes: &[u8]) -> Vec<(String, String)> {
     while let Some(head) = bytes.get(at..at + 8) {
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let Some(body) = bytes.get(at + 8..).and_then(|rest| rest.get(..length)) else { break };
-        if &head[4..8] == b"tEXt" && let Some(zero) = body.iter().position(|b| *b == 0) {
+        if &head[4..8] == b"tEXt"
+            && let Some(zero) = body.iter().position(|b| *b == 0)
+        {
             let latin1 = |part: &[u8]| part.iter().map(|b| char::from(*b)).collect::<String>();
             found.push((latin1(&body[..zero]), latin1(&body[zero + 1..])));
         }

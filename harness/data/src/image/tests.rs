@@ -140,7 +140,8 @@ fn every_format_decodes_whatever_the_name_says() {
 fn grey_is_tripled_alpha_dropped_and_sixteen_bits_rounded() {
     assert_eq!(decode_ok(b"P5 2 1 255\n\x00\x80").pixels, [0, 0, 0, 128, 128, 128]);
     assert_eq!(decode_ok(b"P2\n# ascii\n2 1\n255\n7 255\n").pixels, [7, 7, 7, 255, 255, 255]);
-    let sixteen = DynamicImage::ImageLuma16(ImageBuffer::from_raw(4, 1, vec![0, 257, 65535, 128 * 257 + 200]).unwrap());
+    let sixteen =
+        DynamicImage::ImageLuma16(ImageBuffer::from_raw(4, 1, vec![0, 257, 65535, 128 * 257 + 200]).unwrap());
     let bytes = encoded(&sixteen, ImageFormat::Png);
     assert_eq!(decode_ok(&bytes).pixels, [0, 0, 0, 1, 1, 1, 255, 255, 255, 129, 129, 129]);
     let alpha = DynamicImage::ImageRgba8(ImageBuffer::from_raw(1, 1, vec![10, 20, 30, 0]).unwrap());

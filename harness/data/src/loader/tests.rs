@@ -49,7 +49,10 @@ fn a_panic_takes_the_place_of_its_own_result() {
             match result {
                 Ok(value) => assert_eq!(*value, job),
                 Err(error) => {
-                    assert_eq!((job, error.to_string().as_str()), (2, "a loader worker panicked: broken job 2"));
+                    assert_eq!(
+                        (job, error.to_string().as_str()),
+                        (2, "a loader worker panicked: broken job 2")
+                    );
                 }
             }
         }

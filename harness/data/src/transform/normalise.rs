@@ -34,10 +34,8 @@ impl Normalise {
     };
 
     /// FF++ originals' (c23), of the FSFM checkpoints pre-trained on them.
-    pub const FFPP_ORIGINALS: Self = Self {
-        mean: [0.532_625_14, 0.404_845, 0.370_874_73],
-        std: [0.258_507_97, 0.210_545, 0.207_852_94],
-    };
+    pub const FFPP_ORIGINALS: Self =
+        Self { mean: [0.532_625_14, 0.404_845, 0.370_874_73], std: [0.258_507_97, 0.210_545, 0.207_852_94] };
 
     /// `(3, height, width)`: `(v / 255 - mean) / std`, in f32.
     #[must_use]
@@ -81,7 +79,11 @@ impl Normalise {
         if read.std.iter().all(|s| *s > 0.0) && read.mean.iter().all(|m| m.is_finite()) {
             Ok(read)
         } else {
-            Err(Error::layout(path, format!("a standard deviation of {:?} is not above zero", read.std), hint))
+            Err(Error::layout(
+                path,
+                format!("a standard deviation of {:?} is not above zero", read.std),
+                hint,
+            ))
         }
     }
 }

@@ -29,10 +29,7 @@ fn short_side_and_centre_crop_equal_torchvision() {
 #[test]
 fn direct_is_one_bicubic_resize() {
     let image = picture("T1", 40, 30);
-    assert_eq!(
-        to_square(&image, 16, TestTransform::Direct, None),
-        resize(&image, 16, 16, Filter::Bicubic)
-    );
+    assert_eq!(to_square(&image, 16, TestTransform::Direct, None), resize(&image, 16, 16, Filter::Bicubic));
     let same = picture("T2", 16, 16);
     assert_eq!(to_square(&same, 16, TestTransform::Direct, None), same);
 }
