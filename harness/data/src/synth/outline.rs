@@ -158,7 +158,7 @@ impl<'a> HairShape<'a> {
         let slope = if a > temple { 0.25 } else { 0.85 };
         let mut d = (v - line) * slope;
         if self.long && v > 0.1 {
-            d = d.max(w * (0.90 + 0.10 * step(0.2, 0.8, v)) - 0.14 * step(0.45, 1.0, v) - u.abs());
+            d = d.max(w * (0.87 + 0.13 * step(0.2, 0.8, v)) - 0.14 * step(0.45, 1.0, v) - u.abs());
         }
         (d + ragged).max(self.silhouette(u, v) + self.edge(u, v))
     }
