@@ -7,10 +7,12 @@
 //! on a device and protocols' choices of samples are somebody else's.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod forge;
 pub mod image;
 pub mod loader;
 pub mod parsing;
 pub mod readers;
+pub mod synth;
 pub mod transform;
 
 mod error;
