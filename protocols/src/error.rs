@@ -207,6 +207,20 @@ pub enum Error {
         /// What the fold has.
         known: String,
     },
+    /// Two models that were to be compared were not scored on the same samples.
+    #[error(
+        "{set}: {only_a} samples only in the first model's scores, {only_b} only in the second's, such as {example}\nhint: score both models on the same list"
+    )]
+    DifferentSamples {
+        /// The set.
+        set: String,
+        /// Samples (or labels) only in the first.
+        only_a: usize,
+        /// Samples (or labels) only in the second.
+        only_b: usize,
+        /// One of them.
+        example: String,
+    },
     /// A metric is undefined on a set.
     #[error("{set}, {level} level: {source}")]
     Metric {

@@ -193,7 +193,12 @@ fn videos(check: &mut Checker, case: &Value) {
                 identified(i, path, labels(&Value::Array(vec![c["label"].clone()]))[0], number(&c["score"])).1
             })
             .collect();
-        check.near("clip auc", auc_of(&rows), &case["expected"]["deepfakebench.get_test_metrics"]["value"]["auc"], TOLERANCE);
+        check.near(
+            "clip auc",
+            auc_of(&rows),
+            &case["expected"]["deepfakebench.get_test_metrics"]["value"]["auc"],
+            TOLERANCE,
+        );
         let want = &case["expected"]["reference.video_auc(mean of clips)"]["value"];
         check.near("video auc", video_auc(&rows).1, want, TOLERANCE);
         return;
@@ -239,8 +244,10 @@ type Groups = BTreeMap<(String, String), (u8, f64)>;
 fn video_auc(rows: &[ScoreRow]) -> (Groups, f64) {
     let videos = video::group(&rows.iter().collect::<Vec<_>>(), Aggregation::Mean).unwrap();
     let (scores, labels): (Vec<f64>, Vec<u8>) = videos.iter().map(|v| (v.score, v.row.label)).unzip();
-    let groups =
-        videos.iter().map(|v| ((v.row.method.clone(), v.row.video.clone()), (v.row.label, v.score))).collect();
+    let groups = videos
+        .iter()
+        .map(|v| ((v.row.method.clone(), v.row.video.clone()), (v.row.label, v.score)))
+        .collect();
     (groups, metrics::auc(&scores, &labels).unwrap())
 }
 
@@ -273,7 +280,12 @@ fn protocol(check: &mut Checker, case: &Value) {
             let (fake, fake_l) = (negative(&dev), flip(&dev_l));
             let t = metrics::threshold_at_eer(&fake, &fake_l).unwrap();
             let ours = metrics::hter_at(&negative(&test), &flip(&test_l), t).unwrap();
-            check.near("our hter", ours, &expected["few_shot_fas.dev_threshold"]["value"]["test_hter_at_dev_threshold"], TOLERANCE);
+            check.near(
+                "our hter",
+                ours,
+                &expected["few_shot_fas.dev_threshold"]["value"]["test_hter_at_dev_threshold"],
+                TOLERANCE,
+            );
         }
         "fas_two_frame_video" => {
             let rows: Vec<ScoreRow> = input["rows"]
@@ -298,12 +310,21 @@ fn protocol(check: &mut Checker, case: &Value) {
             check.near("eer", eer.eer, &w["eer"], TOLERANCE);
             check.near("hter", eer.eer, &w["hter"], TOLERANCE);
             check.near("threshold", eer.threshold, &w["threshold"], TOLERANCE);
-            check.near("tpr", metrics::tpr_at_fpr(&s, &l, 0.01).unwrap(), &w["tpr_at_fpr_le_0.01"], TOLERANCE);
+            check.near(
+                "tpr",
+                metrics::tpr_at_fpr(&s, &l, 0.01).unwrap(),
+                &w["tpr_at_fpr_le_0.01"],
+                TOLERANCE,
+            );
         }
         "acer_iso_vs_pooled" => {
             let attack = |s: &Value| floats(s).iter().map(|x| 1.0 - x).collect::<Vec<f64>>();
-            let species: BTreeMap<String, Vec<f64>> =
-                input["attack_scores"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), attack(v))).collect();
+            let species: BTreeMap<String, Vec<f64>> = input["attack_scores"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(k, v)| (k.clone(), attack(v)))
+                .collect();
             let got = pad::pad_rates(&species, &attack(&input["bona_fide_scores"]), 0.5).unwrap();
             let w = want("computed");
             for (name, value) in &got.apcer {
@@ -317,7 +338,9 @@ fn protocol(check: &mut Checker, case: &Value) {
         }
         "acer_empty_attack" | "acer_empty_bonafide" => {
             let (s, l) = (floats(&input["scores"]), labels(&input["labels"]));
-            let of = |class| s.iter().zip(&l).filter(|(_, x)| **x == class).map(|(v, _)| 1.0 - v).collect::<Vec<f64>>();
+            let of = |class| {
+                s.iter().zip(&l).filter(|(_, x)| **x == class).map(|(v, _)| 1.0 - v).collect::<Vec<f64>>()
+            };
             let species = BTreeMap::from([("any".to_owned(), of(0))]);
             check.raises("pad", pad::pad_rates(&species, &of(1), 0.5));
             check.raises("bpcer", pad::bpcer_at_apcer(&of(0), &of(1), 0.1));
@@ -328,7 +351,8 @@ fn protocol(check: &mut Checker, case: &Value) {
             }
         }
         "bpcer_at_apcer" => {
-            let (attack, bona) = (negative(&floats(&input["attack_scores"])), negative(&floats(&input["bona_fide_scores"])));
+            let (attack, bona) =
+                (negative(&floats(&input["attack_scores"])), negative(&floats(&input["bona_fide_scores"])));
             for (key, limit) in [("BPCER10", 0.1), ("BPCER20", 0.05), ("BPCER100", 0.01)] {
                 let (threshold, bpcer) = metrics::bpcer_at_apcer(&attack, &bona, limit).unwrap();
                 check.near(key, -threshold, &want("computed")[key]["threshold"], TOLERANCE);
@@ -347,10 +371,27 @@ fn protocol(check: &mut Checker, case: &Value) {
             let (q, m) = (p.iter().map(|x| 1.0 - x).collect::<Vec<_>>(), flip(&l));
             check.near("auc", metrics::auc(&p, &l).unwrap(), want("auc_real_positive"), TOLERANCE);
             check.near("auc", metrics::auc(&q, &m).unwrap(), want("auc_fake_positive"), TOLERANCE);
-            check.near("mismatch", metrics::auc(&p, &m).unwrap(), want("auc_mismatched(fake=1 with P(real))"), TOLERANCE);
-            check.near("ap", metrics::average_precision(&p, &l).unwrap(), want("ap_real_positive"), TOLERANCE);
-            check.near("ap", metrics::average_precision(&q, &m).unwrap(), want("ap_fake_positive"), TOLERANCE);
-            for (s, l, key) in [(&p, &l, "few_shot_eer_real_positive"), (&q, &m, "few_shot_eer_fake_positive")] {
+            check.near(
+                "mismatch",
+                metrics::auc(&p, &m).unwrap(),
+                want("auc_mismatched(fake=1 with P(real))"),
+                TOLERANCE,
+            );
+            check.near(
+                "ap",
+                metrics::average_precision(&p, &l).unwrap(),
+                want("ap_real_positive"),
+                TOLERANCE,
+            );
+            check.near(
+                "ap",
+                metrics::average_precision(&q, &m).unwrap(),
+                want("ap_fake_positive"),
+                TOLERANCE,
+            );
+            for (s, l, key) in
+                [(&p, &l, "few_shot_eer_real_positive"), (&q, &m, "few_shot_eer_fake_positive")]
+            {
                 let got = compat::few_shot_fas_eer(s, l);
                 check.near(key, got.eer, &want(key)[0], TOLERANCE);
                 check.near(key, got.threshold, &want(key)[1], TOLERANCE);
@@ -358,9 +399,11 @@ fn protocol(check: &mut Checker, case: &Value) {
         }
         "logloss_dfdc" | "logloss_saturated_wrong" => {
             let (s, l) = (floats(&input["scores"]), labels(&input["labels"]));
-            for (key, eps) in
-                [("sklearn.log_loss", calibration::LOG_LOSS_EPS), ("manual_eps_1e-15", 1e-15), ("manual_eps_1e-7", 1e-7)]
-            {
+            for (key, eps) in [
+                ("sklearn.log_loss", calibration::LOG_LOSS_EPS),
+                ("manual_eps_1e-15", 1e-15),
+                ("manual_eps_1e-7", 1e-7),
+            ] {
                 if let Some(entry) = expected.get(key) {
                     check.near(key, metrics::log_loss(&s, &l, eps).unwrap(), &entry["value"], TOLERANCE);
                 }
@@ -368,13 +411,22 @@ fn protocol(check: &mut Checker, case: &Value) {
         }
         "auc_batch_mean_vs_global" => {
             let (s, l) = (floats(&input["scores"]), labels(&input["labels"]));
-            check.near("batches", compat::fsfm_batch_auc(&s, &l, 2).unwrap(), want("mean_of_batch_auc"), TOLERANCE);
+            check.near(
+                "batches",
+                compat::fsfm_batch_auc(&s, &l, 2).unwrap(),
+                want("mean_of_batch_auc"),
+                TOLERANCE,
+            );
             check.near("global", metrics::auc(&s, &l).unwrap(), want("global_auc"), TOLERANCE);
         }
         "macro_average" => {
             let mean = summary::mean(&floats(&input["auc_pct"])).unwrap();
             check.near("mean", mean, want("mean"), TOLERANCE);
-            check.same("printed", &summary::half_up(mean, 2).as_str(), &want("decimal_half_up_2").as_str().unwrap());
+            check.same(
+                "printed",
+                &summary::half_up(mean, 2).as_str(),
+                &want("decimal_half_up_2").as_str().unwrap(),
+            );
         }
         "macro_average_wrong_divisor" => {
             let values = floats(&input["hter"]);
@@ -390,7 +442,8 @@ fn protocol(check: &mut Checker, case: &Value) {
         }
         "frame_index_linspace" => {
             for (i, n) in input["N"].as_array().unwrap().iter().enumerate() {
-                let got = frames::spaced(n.as_u64().unwrap() as usize, input["num"][i].as_u64().unwrap() as usize);
+                let got =
+                    frames::spaced(n.as_u64().unwrap() as usize, input["num"][i].as_u64().unwrap() as usize);
                 check.same("indices", &Value::from(got), &want("numpy")[i].clone());
             }
         }
