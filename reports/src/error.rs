@@ -32,6 +32,14 @@ pub enum Error {
         /// What was wrong.
         message: String,
     },
+    /// `curves.csv` is not a table of numbers.
+    #[error("{} is not a table of training curves: {message}", path.display())]
+    Curves {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        message: String,
+    },
     /// A folder holds no finished run at all.
     #[error("no finished run under {}\nhint: a finished run is a folder with a run.json; names starting with a dot are unfinished", path.display())]
     NoRuns {

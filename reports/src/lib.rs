@@ -7,7 +7,9 @@
 
 mod error;
 pub mod plot;
+pub mod runs;
 pub mod table;
+pub mod tables;
 pub mod write;
 
 pub use error::Error;

@@ -39,6 +39,8 @@ pub struct Table {
     pub caption: Vec<String>,
     /// Footnotes; rows refer to them by index.
     pub notes: Vec<String>,
+    /// Print intervals even where the style does not ask for them.
+    pub intervals: bool,
 }
 
 /// Which protocol, in which version, with which fingerprint.

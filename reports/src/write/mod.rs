@@ -85,6 +85,7 @@ pub struct Style {
 /// The table breaks a rule of the model (see [`Table::check`]).
 pub fn write(table: &Table, format: Format, style: &Style) -> Result<String, Error> {
     table.check()?;
+    let style = &Style { interval: style.interval || table.intervals, ..*style };
     Ok(match format {
         Format::Terminal => terminal::write(table, style),
         Format::Markdown => markdown::write(table, style),

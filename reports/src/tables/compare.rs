@@ -1,0 +1,127 @@
+//! Which rows a paired test cannot tell from the best of their column.
+//!
+//! For every AUC column at video level: each ranked row against the ranked row with the highest mean, seed by seed on
+//! the same videos, by DeLong's test with a bootstrap interval. Over several seeds the p-value is twice the median
+//! (valid whatever the dependence between seeds). All p-values of a table are Holm-corrected together.
+
+use super::shape::{Shape, Source};
+use super::{Entry, Scores};
+use crate::Error;
+use crate::table::{Cell, Row, Table};
+use facebench_protocols::stats::compare::compare;
+use facebench_protocols::stats::holm::holm;
+use facebench_protocols::{Aggregation, Interval, Metric};
+
+/// Bootstrap resamples of the interval.
+const RESAMPLES: usize = 1000;
+/// Level of the tests.
+const LEVEL: f64 = 0.05;
+
+/// One row against the best of one column.
+pub(crate) struct Compared {
+    pub(crate) column: usize,
+    /// Name of the test set for people.
+    pub(crate) set: String,
+    pub(crate) entry: usize,
+    pub(crate) best: usize,
+    /// Row minus best, a fraction.
+    pub(crate) difference: f64,
+    pub(crate) interval: Interval,
+    /// Holm-corrected.
+    pub(crate) p: f64,
+}
+
+impl Compared {
+    pub(crate) fn different(&self) -> bool {
+        self.p < LEVEL
+    }
+}
+
+/// All comparisons that score files allow.
+pub(super) fn compare_rows(
+    shape: &Shape,
+    entries: &[Entry<'_>],
+    scores: &mut Scores,
+) -> Result<Vec<Compared>, Error> {
+    let mut all = Vec::new();
+    for (column, source) in shape.sources.iter().enumerate() {
+        let Source::Measure { fold, set, metric } = source else { continue };
+        let ranked: Vec<usize> = (0..entries.len()).filter(|&i| !entries[i].oracle).collect();
+        if !ranked.iter().all(|&i| at_video_level(&entries[i], fold, set, *metric)) {
+            continue;
+        }
+        let mean = |i: usize| {
+            let seeds = entries[i].seeds();
+            let values: Vec<f64> =
+                seeds.iter().filter_map(|&s| Some(entries[i].measures(fold, set, s)?.video_auc)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let means: Vec<(usize, f64)> = ranked.iter().filter_map(|&i| Some((i, mean(i)?))).collect();
+        let Some(&(best, _)) = means.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
+        for &(entry, _) in means.iter().filter(|(i, _)| *i != best) {
+            if let Some(pair) = compare_pair((&entries[entry], &entries[best]), fold, set, scores)? {
+                let (difference, interval, p) = pair;
+                let set = if shape.columns[column].group.contains(fold.as_str()) { fold } else { set };
+                all.push(Compared { column, set: set.clone(), entry, best, difference, interval, p });
+            }
+        }
+    }
+    let corrected = holm(&all.iter().map(|c| c.p).collect::<Vec<f64>>());
+    all.iter_mut().zip(corrected).for_each(|(c, p)| c.p = p);
+    Ok(all)
+}
+
+/// Video AUC, or frame AUC where every frame is its own video.
+fn at_video_level(entry: &Entry<'_>, fold: &str, set: &str, metric: Metric) -> bool {
+    let measured = || entry.seeds().into_iter().filter_map(|s| entry.measures(fold, set, s));
+    metric == Metric::VideoAuc || (metric == Metric::FrameAuc && measured().all(|m| m.frames == m.videos))
+}
+
+type Pair = (f64, Interval, f64);
+
+/// Mean difference, mean interval and p-value over the seeds both rows have; `None` without scores.
+fn compare_pair(
+    (a, b): (&Entry<'_>, &Entry<'_>),
+    fold: &str,
+    set: &str,
+    scores: &mut Scores,
+) -> Result<Option<Pair>, Error> {
+    let mut found = Vec::new();
+    for seed in a.seeds() {
+        let key = (fold.to_owned(), seed);
+        let (Some(run_a), Some(run_b)) = (a.runs.get(&key), b.runs.get(&key)) else { continue };
+        let Some(rows_a) = scores.of(run_a)?.map(<[_]>::to_vec) else { continue };
+        let Some(rows_b) = scores.of(run_b)? else { continue };
+        let has = |rows: &[facebench_protocols::ScoreRow]| rows.iter().any(|r| r.set == set);
+        if !has(&rows_a) || !has(rows_b) {
+            continue;
+        }
+        let result = compare(set, &rows_a, rows_b, Aggregation::Mean, RESAMPLES, 0);
+        let what = || format!("{} with {} on {set}", a.name(), b.name());
+        found.push(result.map_err(|e| Error::Statistics { what: what(), message: e.to_string() })?);
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let n = found.len() as f64;
+    let mean =
+        |f: fn(&facebench_protocols::stats::compare::Comparison) -> f64| found.iter().map(f).sum::<f64>() / n;
+    let interval = Interval { low: mean(|c| c.interval.low), high: mean(|c| c.interval.high) };
+    let mut p: Vec<f64> = found.iter().map(|c| c.p_delong).collect();
+    p.sort_by(f64::total_cmp);
+    let median = p[p.len() / 2]; // the upper one of two: conservative
+    let p = if p.len() == 1 { median } else { (2.0 * median).min(1.0) };
+    Ok(Some((mean(|c| c.difference), interval, p)))
+}
+
+/// Marks the cells that are not different from the best.
+pub(super) fn mark(table: &mut Table, order: &[usize], compared: &[Compared]) {
+    let rows: Vec<&mut Row> = table.groups.iter_mut().flat_map(|g| &mut g.rows).collect();
+    for (row, &entry) in rows.into_iter().zip(order) {
+        for c in compared.iter().filter(|c| c.entry == entry && !c.different()) {
+            if let Cell::Value(value) = &mut row.cells[c.column] {
+                value.equal_to_best = true;
+            }
+        }
+    }
+}
