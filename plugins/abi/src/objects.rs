@@ -64,7 +64,9 @@ pub struct RawHeadOutput {
 
 /// The generated trait-object types, for those who build or call them.
 pub mod abi_objects {
-    pub use super::{BackboneAbi, BackboneAbi_TO, CustomOp_TO, HeadAbi, HeadAbi_TO, MaskingAbi, MaskingAbi_TO};
+    pub use super::{
+        BackboneAbi, BackboneAbi_TO, CustomOp_TO, HeadAbi, HeadAbi_TO, MaskingAbi, MaskingAbi_TO,
+    };
 }
 
 /// A differentiable operation on raw f32 slices, made by a plugin and run by the host inside its graph.
@@ -73,11 +75,7 @@ pub trait CustomOp: Send + Sync {
     /// For messages.
     fn name(&self) -> RString;
     /// Writes the output.
-    fn forward(
-        &self,
-        x: RSlice<'_, RSlice<'_, f32>>,
-        out: RSliceMut<'_, f32>,
-    ) -> RResult<(), PluginError>;
+    fn forward(&self, x: RSlice<'_, RSlice<'_, f32>>, out: RSliceMut<'_, f32>) -> RResult<(), PluginError>;
     /// Writes d loss / d x_i into `dx[i]`, which arrives filled with zeros.
     #[sabi(last_prefix_field)]
     fn backward(

@@ -88,8 +88,8 @@ pub struct HostOps {
     pub attention: extern "C" fn(&RawTensor, &RawTensor, &RawTensor, f64) -> OpResult,
     /// Self-attention on packed (B, N, 3D), laid out as (3, H, d) → (B, N, D).
     pub attention_qkv: extern "C" fn(&RawTensor, usize) -> OpResult,
-    /// A pre-norm transformer block: x, weights, heads, eps.
-    pub transformer_block: extern "C" fn(&RawTensor, &RawBlock<'_>, usize, f64) -> OpResult,
+    /// A pre-norm transformer block: x, weights, heads, eps, drop-path probability (while training).
+    pub transformer_block: extern "C" fn(&RawTensor, &RawBlock<'_>, usize, f64, f64, &RawCtx) -> OpResult,
     /// 2-D convolution: x, kernel, bias, stride, padding.
     pub conv2d: extern "C" fn(&RawTensor, &RawTensor, ROption<&RawTensor>, usize, usize) -> OpResult,
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use facebench_abi::{
-    BoxBackbone, BoxHead, BoxMasking, ErrKind, Meta, OpResult, PluginError, RawCtx, RawFeatures, RawHeadOutput,
-    RawMaskInput, RawParams, RawTensor,
+    BoxBackbone, BoxHead, BoxMasking, ErrKind, Meta, OpResult, PluginError, RawCtx, RawFeatures,
+    RawHeadOutput, RawMaskInput, RawParams, RawTensor,
     abi_objects::{BackboneAbi, BackboneAbi_TO, HeadAbi, HeadAbi_TO, MaskingAbi, MaskingAbi_TO},
     abi_stable::{
         sabi_trait::TD_Opaque,
@@ -84,9 +84,7 @@ impl<T: Backbone> BackboneAbi for Adapter<T> {
         })
     }
     fn encode(&self, tokens: &RawTensor, ctx: &RawCtx) -> OpResult {
-        guard(T::NAME, "encode", || {
-            self.0.encode(Tensor::from_raw(tokens), Ctx::from_raw(ctx)).map(|t| t.0)
-        })
+        guard(T::NAME, "encode", || self.0.encode(Tensor::from_raw(tokens), Ctx::from_raw(ctx)).map(|t| t.0))
     }
     fn norm(&self, tokens: &RawTensor) -> OpResult {
         guard(T::NAME, "norm", || self.0.norm(Tensor::from_raw(tokens)).map(|t| t.0))

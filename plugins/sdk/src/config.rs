@@ -90,7 +90,9 @@ impl<T: Field> Field for Vec<T> {
         json!({"type": "array", "items": T::schema()})
     }
     fn read(value: &Value) -> std::result::Result<Self, String> {
-        let Value::Array(items) = value else { return Err(format!("expected a list, got {}", describe(value))) };
+        let Value::Array(items) = value else {
+            return Err(format!("expected a list, got {}", describe(value)));
+        };
         items.iter().map(T::read).collect()
     }
     fn write(&self) -> Value {
@@ -301,11 +303,17 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_key() {
         for (value, expect) in [
-            (json!({"imgae": 3}), "unknown setting \"imgae\", known: image, pool, width, std\nhint: did you mean \"image\"?"),
+            (
+                json!({"imgae": 3}),
+                "unknown setting \"imgae\", known: image, pool, width, std\nhint: did you mean \"image\"?",
+            ),
             (json!({"zzzzzzzzz": 3}), "unknown setting \"zzzzzzzzz\"\nhint: known: image, pool, width, std"),
             (json!({"image": -3}), "setting `image`: expected a whole number ≥ 0, got -3"),
             (json!({"image": "big"}), "setting `image`: expected a whole number ≥ 0, got \"big\""),
-            (json!({"pool": "means"}), "setting `pool`: unknown choice \"means\", known: mean, cls\nhint: did you mean \"mean\"?"),
+            (
+                json!({"pool": "means"}),
+                "setting `pool`: unknown choice \"means\", known: mean, cls\nhint: did you mean \"mean\"?",
+            ),
             (json!({"pool": 1}), "setting `pool`: expected one of mean, cls, got 1"),
             (json!({"std": 1}), "setting `std`: expected a list, got 1"),
             (json!([1]), "expected settings as key: value, got [1]"),

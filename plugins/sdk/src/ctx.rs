@@ -1,9 +1,6 @@
 //! [`Ctx`]: how and for what a component runs. [`Params`]: where its parameters come from.
 
-use facebench_abi::{
-    Init, Level, Purpose, RandomKind, RawCtx, RawParams,
-    abi_stable::std_types::RSlice,
-};
+use facebench_abi::{Init, Level, Purpose, RandomKind, RawCtx, RawParams, abi_stable::std_types::RSlice};
 
 use crate::{Result, Shape, Tensor, tensor::wrap};
 
@@ -57,9 +54,7 @@ impl Ctx {
 
     /// Standard normal, from the run's stream.
     pub fn randn(&self, shape: impl Shape) -> Result<Tensor> {
-        shape
-            .dims()
-            .with(|d| wrap((self.0.ops.random())(&self.0, RandomKind::NORMAL, RSlice::from_slice(d))))
+        shape.dims().with(|d| wrap((self.0.ops.random())(&self.0, RandomKind::NORMAL, RSlice::from_slice(d))))
     }
 
     /// A line in the run's log.
@@ -101,7 +96,13 @@ impl<'a> Params<'a> {
     }
 
     /// A named tensor that starts with these values and is part of checkpoints; `trainable: false` keeps it fixed.
-    pub fn get_values(&self, name: &str, shape: impl Shape, values: &[f32], trainable: bool) -> Result<Tensor> {
+    pub fn get_values(
+        &self,
+        name: &str,
+        shape: impl Shape,
+        values: &[f32],
+        trainable: bool,
+    ) -> Result<Tensor> {
         let name = self.name(name);
         shape.dims().with(|d| {
             let (name, d) = (name.as_str().into(), RSlice::from_slice(d));

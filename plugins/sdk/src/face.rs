@@ -7,12 +7,22 @@ use crate::{ParsingView, Result, bail};
 
 /// The 11 LaPa labels, by value. Everything else in a picture is background.
 pub const LABELS: [&str; 11] = [
-    "background", "face skin", "right brow", "left brow", "right eye", "left eye", "nose", "upper lip",
-    "inner mouth", "lower lip", "hair",
+    "background",
+    "face skin",
+    "right brow",
+    "left brow",
+    "right eye",
+    "left eye",
+    "nose",
+    "upper lip",
+    "inner mouth",
+    "lower lip",
+    "hair",
 ];
 
 /// The regions in their fixed order; bit `i` of a patch's predicates belongs to region `i`.
-pub const REGIONS: [&str; 8] = ["eyebrows", "eyes", "nose", "mouth", "boundary", "hair", "skin", "background"];
+pub const REGIONS: [&str; 8] =
+    ["eyebrows", "eyes", "nose", "mouth", "boundary", "hair", "skin", "background"];
 
 /// How many of [`REGIONS`], from the start, may be covered as a whole.
 pub const COVERABLE: usize = 6;
@@ -51,7 +61,12 @@ pub fn patch_regions(map: &ParsingView, grid: (usize, usize), out: &mut [u8]) ->
     if map.labels.len() != h * w {
         bail!("parsing map of {h}x{w} has {} labels", map.labels.len());
     }
-    if rows == 0 || cols == 0 || !h.is_multiple_of(rows) || !w.is_multiple_of(cols) || out.len() != rows * cols {
+    if rows == 0
+        || cols == 0
+        || !h.is_multiple_of(rows)
+        || !w.is_multiple_of(cols)
+        || out.len() != rows * cols
+    {
         bail!(
             "parsing map of {h}x{w} does not divide into {rows}x{cols} patches\nhint: the map must have the size of the image"
         );
@@ -91,9 +106,16 @@ mod tests {
     #[test]
     fn predicate_counts_of_the_published_example() {
         let rects = [
-            [10, 16, 80, 40, 184], [1, 60, 200, 56, 168], [2, 84, 92, 66, 100], [3, 84, 92, 124, 158],
-            [4, 98, 108, 70, 96], [5, 98, 108, 128, 154], [6, 100, 140, 104, 120], [7, 152, 158, 90, 134],
-            [8, 158, 162, 90, 134], [9, 162, 170, 92, 132],
+            [10, 16, 80, 40, 184],
+            [1, 60, 200, 56, 168],
+            [2, 84, 92, 66, 100],
+            [3, 84, 92, 124, 158],
+            [4, 98, 108, 70, 96],
+            [5, 98, 108, 128, 154],
+            [6, 100, 140, 104, 120],
+            [7, 152, 158, 90, 134],
+            [8, 158, 162, 90, 134],
+            [9, 162, 170, 92, 132],
         ];
         let mut labels = vec![0u8; 224 * 224];
         for [label, y0, y1, x0, x1] in rects {

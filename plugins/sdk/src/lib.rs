@@ -54,9 +54,7 @@ mod shape;
 mod tensor;
 pub mod testing;
 
-pub use component::{
-    Backbone, Component, Features, Head, HeadOutput, MaskInput, Masking, ParsingView,
-};
+pub use component::{Backbone, Component, Features, Head, HeadOutput, MaskInput, Masking, ParsingView};
 pub use config::Config;
 pub use context::{Context, Error, Result};
 pub use ctx::{Ctx, Params};
@@ -78,8 +76,8 @@ pub const RUSTC: &str = env!("FACEBENCH_RUSTC");
 /// Everything a plugin usually needs.
 pub mod prelude {
     pub use crate::{
-        Backbone, BackboneInfo, Component, Config, Context, Ctx, CustomFn, Dtype, Error, FeatureSpec, Features,
-        Head, HeadOutput, Init, KeyMap, Level, MaskInput, Masking, Params, ParsingView, Purpose, Result, Rng,
-        Scope, Tensor, bail, choice, config, export_plugin, face, nn,
+        Backbone, BackboneInfo, Component, Config, Context, Ctx, CustomFn, Dtype, Error, FeatureSpec,
+        Features, Head, HeadOutput, Init, KeyMap, Level, MaskInput, Masking, Params, ParsingView, Purpose,
+        Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face, nn,
     };
 }

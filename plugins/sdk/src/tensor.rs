@@ -49,9 +49,11 @@ impl Tensor {
     pub fn dim(&self, i: i32) -> Result<usize> {
         let dims = self.dims();
         let at = if i < 0 { dims.len() as i64 + i64::from(i) } else { i64::from(i) };
-        usize::try_from(at).ok().and_then(|at| dims.get(at)).copied().ok_or_else(|| {
-            Error::new(ErrKind::OTHER, format!("no dimension {i} in shape {dims:?}"))
-        })
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| dims.get(at))
+            .copied()
+            .ok_or_else(|| Error::new(ErrKind::OTHER, format!("no dimension {i} in shape {dims:?}")))
     }
 
     /// The dimensions of a matrix.
@@ -371,7 +373,13 @@ impl Tensor {
     }
 
     /// 2-D convolution.
-    pub fn conv2d(&self, kernel: &Tensor, bias: Option<&Tensor>, stride: usize, pad: usize) -> Result<Tensor> {
+    pub fn conv2d(
+        &self,
+        kernel: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+        pad: usize,
+    ) -> Result<Tensor> {
         wrap((self.0.ops.conv2d())(&self.0, &kernel.0, bias.map(|b| &b.0).into(), stride, pad))
     }
 

@@ -19,7 +19,9 @@ pub fn check_config<T: Component>() -> Result<()> {
     if keys(&value) != keys(&schema["properties"]) {
         bail!("{}: schema and settings have different keys", T::NAME);
     }
-    if T::NAME.is_empty() || !T::NAME.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
+    if T::NAME.is_empty()
+        || !T::NAME.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    {
         bail!("{:?}: names are made of lower-case letters, digits and -", T::NAME);
     }
     if T::SUMMARY.is_empty() {
@@ -42,7 +44,9 @@ pub fn check_backbone<T: Backbone>(settings: &str) -> Result<()> {
     if info.std.iter().any(|s| *s <= 0.0) {
         bail!("{}: standard deviations {:?} are not positive", T::NAME, info.std);
     }
-    for name in ["cls_token", "pos_embed", "blocks.0.norm1.weight", "norm.weight", "fc_norm.bias", "head.weight"] {
+    for name in
+        ["cls_token", "pos_embed", "blocks.0.norm1.weight", "norm.weight", "fc_norm.bias", "head.weight"]
+    {
         let id = T::layer_id(&cfg, name)?;
         if id > info.depth + 1 {
             bail!("{}: layer id {id} of {name} is beyond depth + 1 = {}", T::NAME, info.depth + 1);
@@ -86,7 +90,10 @@ pub fn check_masking<T: Masking>(settings: &str) -> Result<()> {
                 }
                 let (count, want) = (mask.iter().filter(|m| **m == 1).count(), input.count()?);
                 if count != want || mask.iter().any(|m| *m > 1) {
-                    bail!("{}: {count} patches removed at ratio {ratio} on {grid:?}, expected {want}", T::NAME);
+                    bail!(
+                        "{}: {count} patches removed at ratio {ratio} on {grid:?}, expected {want}",
+                        T::NAME
+                    );
                 }
                 if region.iter().zip(&mask).any(|(r, m)| *r > *m) {
                     bail!("{}: the region is not part of the mask", T::NAME);

@@ -1,8 +1,8 @@
 //! Linear, LayerNorm, and the pre-norm transformer block of timm 0.4.5 (method.md 3.2).
 
-use facebench_abi::{RawBlock, abi_stable::std_types::RResult};
+use facebench_abi::RawBlock;
 
-use crate::{Context, Ctx, Init, Params, Result, Tensor, tensor::wrap};
+use crate::{Ctx, Init, Params, Result, Tensor, tensor::wrap};
 
 /// x Wᵀ + b with `weight` (out, in) and `bias` (out).
 pub struct Linear {
@@ -29,10 +29,7 @@ impl Linear {
     /// PyTorch's default start for weight and bias: U(±1/√in).
     pub fn torch_default(input: usize, output: usize, p: &Params) -> Result<Self> {
         let init = Init::torch_default(input);
-        Ok(Self {
-            weight: p.get("weight", [output, input], init)?,
-            bias: Some(p.get("bias", output, init)?),
-        })
+        Ok(Self { weight: p.get("weight", [output, input], init)?, bias: Some(p.get("bias", output, init)?) })
     }
 
     /// Without a bias.
@@ -69,7 +66,11 @@ impl LayerNorm {
 
     /// Weight 1, bias 0.
     pub fn with_eps(width: usize, eps: f64, p: &Params) -> Result<Self> {
-        Ok(Self { weight: p.get("weight", width, Init::ONES)?, bias: p.get("bias", width, Init::ZEROS)?, eps })
+        Ok(Self {
+            weight: p.get("weight", width, Init::ONES)?,
+            bias: p.get("bias", width, Init::ZEROS)?,
+            eps,
+        })
     }
 
     /// Any shape (…, D).
@@ -112,20 +113,8 @@ impl Block {
         })
     }
 
-    /// (B, N, D) → (B, N, D).
+    /// (B, N, D) → (B, N, D), in one operation of the host.
     pub fn forward(&self, x: &Tensor, ctx: &Ctx) -> Result<Tensor> {
-        if !ctx.train() || self.drop_path == 0.0 {
-            return self.fused(x);
-        }
-        let a = self.qkv.forward(&self.norm1.forward(x)?)?.attention_qkv(self.heads)?; // (B, N, D)
-        let a = self.proj.forward(&a).context("attn")?;
-        let x = (x + a.drop_path(self.drop_path, ctx))?;
-        let m = self.fc1.forward_gelu(&self.norm2.forward(&x)?)?; // (B, N, hidden)
-        let m = self.fc2.forward(&m).context("mlp")?;
-        &x + m.drop_path(self.drop_path, ctx)
-    }
-
-    fn fused(&self, x: &Tensor) -> Result<Tensor> {
         let biases = [&self.qkv, &self.proj, &self.fc1, &self.fc2].map(|l| l.bias.as_ref());
         let [Some(qkv), Some(proj), Some(fc1), Some(fc2)] = biases else {
             unreachable!("a block's linear layers are made with biases")
@@ -144,7 +133,7 @@ impl Block {
             fc2_weight: &self.fc2.weight.0,
             fc2_bias: &fc2.0,
         };
-        let out: RResult<_, _> = (x.0.ops.transformer_block())(&x.0, &block, self.heads, self.norm1.eps);
-        wrap(out)
+        let run = x.0.ops.transformer_block();
+        wrap(run(&x.0, &block, self.heads, self.norm1.eps, self.drop_path, &ctx.0))
     }
 }

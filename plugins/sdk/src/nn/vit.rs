@@ -74,7 +74,9 @@ impl VitDims {
         };
         let Self { image, patch, width, depth, heads } = dims;
         if [image, patch, width, depth, heads].contains(&0) {
-            bail!("image {image}, patch {patch}, width {width}, depth {depth}, heads {heads}: all must be positive");
+            bail!(
+                "image {image}, patch {patch}, width {width}, depth {depth}, heads {heads}: all must be positive"
+            );
         }
         if image % patch != 0 {
             bail!("image {image} is not a multiple of patch {patch}");
@@ -163,7 +165,9 @@ impl Vit {
         let (b, _, h, w) = images.dims4()?;
         let side = self.dims.image;
         if (h, w) != (side, side) {
-            bail!("images of {h}x{w}, expected {side}x{side}\nhint: set `image` of the backbone or of the data");
+            bail!(
+                "images of {h}x{w}, expected {side}x{side}\nhint: set `image` of the backbone or of the data"
+            );
         }
         let (n, d) = (self.dims.patches(), self.dims.width);
         let tokens = self.patch_embed.forward(images, keep).context("patch_embed")?;
@@ -204,7 +208,9 @@ pub fn layer_id(depth: usize, name: &str) -> usize {
 /// The names of a backbone made of [`Vit`], for tests and key maps: encoder only, no norm.
 pub fn names(depth: usize) -> Vec<String> {
     let mut names: Vec<String> =
-        ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"].map(String::from).into();
+        ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"]
+            .map(String::from)
+            .into();
     for i in 0..depth {
         for part in ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"] {
             names.push(format!("blocks.{i}.{part}.weight"));
@@ -232,7 +238,9 @@ mod tests {
         let e = VitDims::resolve(Size::Micro, 6, over).unwrap_err().to_string();
         assert_eq!(e, "width 96 is not a multiple of 5 heads");
         let over = Overrides { image: Some(60), ..Overrides::default() };
-        assert!(VitDims::resolve(Size::Micro, 6, over).unwrap_err().to_string().contains("multiple of patch"));
+        assert!(
+            VitDims::resolve(Size::Micro, 6, over).unwrap_err().to_string().contains("multiple of patch")
+        );
     }
 
     /// method.md 5.1: B with decay 0.65 has embed 0.65^13 and block 11 at 0.65.
