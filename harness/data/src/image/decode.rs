@@ -110,24 +110,31 @@ fn image_error(path: &Path, format: ImageFormat, error: &ImageError) -> Error {
     Error::Image { path: path.to_path_buf(), what, hint }
 }
 
-/// Whether an end-of-image marker follows the first start-of-scan. Within a scan every `FF` byte of data
-/// is followed by `00`, so `FF D9` can only be the marker; before it, segments are walked by their length
-/// (a thumbnail inside a segment has a marker of its own).
+/// Whether the file runs on to its end-of-image marker, with at least one scan before it.
+///
+/// Segments are walked by their lengths, since a thumbnail inside one has an end marker of its own; within the data
+/// of a scan every `FF` is followed by `00` or a restart marker, so the next other marker ends it. Bytes after the
+/// end are ignored, as everywhere.
 fn jpeg_is_whole(bytes: &[u8]) -> bool {
     let mut at = 2; // past FF D8
-    while at + 4 <= bytes.len() {
-        if bytes[at] != 0xFF {
-            return false;
-        }
-        let marker = bytes[at + 1];
-        match marker {
-            0xFF => at += 1,               // fill byte
-            0x01 | 0xD0..=0xD8 => at += 2, // markers without a length
-            0xD9 => return false,          // the end before any scan
-            0xDA => {
-                return bytes[at + 2..].windows(2).any(|pair| pair == [0xFF, 0xD9]);
+    let mut scans = 0;
+    while let Some(&[lead, marker]) = bytes.get(at..at + 2) {
+        match (lead, marker) {
+            (0xFF, 0xD9) => return scans > 0,
+            (0xFF, 0xFF) => at += 1,               // fill byte
+            (0xFF, 0x01 | 0xD0..=0xD8) => at += 2, // markers without a length
+            (0xFF, _) => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+                if marker == 0xDA {
+                    scans += 1;
+                    let rest = bytes.get(at..).unwrap_or_default();
+                    let end = rest.windows(2).position(|p| p[0] == 0xFF && !matches!(p[1], 0 | 0xD0..=0xD7));
+                    let Some(end) = end else { return false };
+                    at += end;
+                }
             }
-            _ => at += 2 + usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]])),
+            _ => return false,
         }
     }
     false

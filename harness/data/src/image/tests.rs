@@ -110,6 +110,20 @@ proptest! {
         bytes.splice(0..0, magic[kind].iter().copied());
         drop(decode_bytes(&bytes, Path::new(NOWHERE)));
     }
+
+    /// Whatever happens to some bytes of a file, decoding ends with a picture of sane size or an error.
+    #[test]
+    fn damage_is_survived(damage in prop::collection::vec((0.0f64..1.0, any::<u8>()), 1..6), kind in 0usize..4) {
+        let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Pnm][kind];
+        let mut bytes = encoded(&as_dynamic(&picture("T1", 24, 24)), format);
+        for (place, value) in damage {
+            let at = (bytes.len() as f64 * place) as usize;
+            bytes[at] = value;
+        }
+        if let Ok(image) = decode_bytes(&bytes, Path::new(NOWHERE)) {
+            prop_assert_eq!(image.pixels.len(), image.width * image.height * 3);
+        }
+    }
 }
 
 #[test]
@@ -203,6 +217,25 @@ fn a_thumbnail_does_not_hide_a_truncated_jpeg() {
     bytes.extend_from_slice(&whole[2..]);
     assert_eq!(decode_ok(&bytes), decode_ok(&whole));
     assert!(decode_err(&bytes[..bytes.len() - 40]).contains("truncated"));
+}
+
+#[test]
+fn an_end_marker_within_a_later_segment_is_not_the_end() {
+    let mut bytes = encoded(&as_dynamic(&picture("T1", 32, 32)), ImageFormat::Jpeg);
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend_from_slice(&[0xFF, 0xFE, 0, 4, 0xFF, 0xD9]); // a comment between scans; then nothing
+    assert!(decode_err(&bytes).contains("truncated"));
+}
+
+#[test]
+fn bytes_after_the_end_do_no_harm() {
+    let image = as_dynamic(&picture("T1", 20, 20));
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+        let mut bytes = encoded(&image, format);
+        let whole = decode_ok(&bytes);
+        bytes.extend_from_slice(b"appended by a messenger");
+        assert_eq!(decode_ok(&bytes), whole, "{format:?}");
+    }
 }
 
 #[test]

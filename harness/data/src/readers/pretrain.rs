@@ -1,8 +1,9 @@
 //! Pre-training sets: `images/<name>.png` with `parsing_maps/<name>.npy` beside them, or a bare folder of faces.
 //!
-//! Where a set has parsing maps, every image has one: the published preparation drops an image whose face cannot be
-//! parsed, so a missing map (or a map without its image) means that something was lost. A folder without `images/`
-//! is searched for faces at any depth (one folder per person, say) and has no maps. There are no labels here.
+//! The published preparation drops an image whose face cannot be parsed, so a map without its image means that
+//! something was lost: an error. An image without a map is listed as such; what happens to it is said by the
+//! experiment (`masking.on_missing`), not here. A folder without `images/` is searched for faces at any depth (one
+//! folder per person, say) and has no maps. There are no labels here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub struct PretrainItem {
     pub id: String,
     /// The image.
     pub image: PathBuf,
-    /// Its parsing map, where the set has any.
+    /// Its parsing map, where there is one.
     pub parsing: Option<PathBuf>,
 }
 
@@ -34,17 +35,18 @@ pub struct PretrainSet {
 ///
 /// # Errors
 /// [`Error::Request`] for no folder, [`Error::Missing`] or [`Error::Empty`] for one without images,
-/// [`Error::Layout`] for an image without its map or a map without its image, [`Error::Duplicate`] for two faces
-/// of one id (two folders of the same name, or `a.png` beside `a.jpg`).
+/// [`Error::Layout`] for a map without its image, [`Error::Duplicate`] for two faces of one id (two folders of the
+/// same name, or `a.png` beside `a.jpg`).
 pub fn pretrain_folders(roots: &[PathBuf]) -> Result<PretrainSet, Error> {
     if roots.is_empty() {
         return Err(Error::Request { what: "no folder to pre-train on".into(), hint: "name at least one" });
     }
     let mut set = PretrainSet { items: Vec::new(), synthetic: false };
     for root in roots {
+        // a set lies at <data root>/pretrain/<set>, and the data root is where the marker is
         let items = read_one(root)?;
         set.synthetic |= marker::is_synthetic(root, items.iter().map(|i| i.image.as_path()))
-            || root.parent().is_some_and(|above| above.join(marker::SYNTHETIC_MARKER).exists());
+            || root.ancestors().skip(1).take(2).any(|above| above.join(marker::SYNTHETIC_MARKER).exists());
         set.items.extend(items);
     }
     let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
@@ -66,25 +68,15 @@ fn read_one(root: &Path) -> Result<Vec<PretrainItem>, Error> {
         return Err(walk::missing(&images, "images of a set with parsing maps"));
     }
     let folder = if images.is_dir() { &images } else { root };
-    let mut unused = if maps.is_dir() { Some(map_names(&maps)?) } else { None };
+    let mut unused = if maps.is_dir() { map_names(&maps)? } else { BTreeSet::new() };
     let mut items = Vec::new();
     for image in walk::images(folder)? {
         let below = image.parents.iter().chain([&image.stem]).collect::<PathBuf>();
-        let parsing = match &mut unused {
-            None => None,
-            Some(unused) => {
-                let map = below.with_file_name(format!("{}.npy", image.stem));
-                if !unused.remove(&map) {
-                    let what = format!("no parsing map {}", maps.join(&map).display());
-                    let hint = "make the map, or move the image away: masking by regions needs both";
-                    return Err(Error::layout(&image.path, what, hint));
-                }
-                Some(maps.join(map))
-            }
-        };
+        let map = below.with_file_name(format!("{}.npy", image.stem));
+        let parsing = unused.remove(&map).then(|| maps.join(map));
         items.push(PretrainItem { id: format!("{set}/{}", image.flat_name()), image: image.path, parsing });
     }
-    if let Some(orphan) = unused.iter().flatten().next() {
+    if let Some(orphan) = unused.first() {
         let what = format!("a parsing map without its image in {}", images.display());
         return Err(Error::layout(&maps.join(orphan), what, "add the image, or move the map away"));
     }
