@@ -1,6 +1,7 @@
 //! From a file to [`Rgb`]: PNG, JPEG, WebP, PGM and PPM, told apart by content and not by name.
 //!
-//! Grey becomes three equal channels, alpha is dropped, 16 bits become 8 by rounding to the nearest.
+//! Grey becomes three equal channels, alpha is dropped, 16 bits become 8 by rounding to the nearest (Pillow would
+//! clip 16-bit grey at 255, which is of no use).
 //! The JPEG decoder fills what is missing with grey and reports success; so a JPEG must hold its
 //! end-of-image marker after the first scan, or it is refused. Sizes are read from the header and
 //! limited before anything is allocated.
