@@ -50,7 +50,7 @@ pub(crate) fn print(picture: &Plane, tools: &Instruments, key: u32, rng: &mut St
     let unit = picture.width as f32 / 64.0;
     let dots = within(rng, tools.dots[0], tools.dots[1]) * std::f32::consts::TAU;
     let contrast = within(rng, tools.dot_contrast[0], tools.dot_contrast[1]) * trace;
-    let ink = 1.0 - trace.min(1.5) * (1.0 - within(rng, tools.ink[0], tools.ink[1]));
+    let ink = 1.0 + trace.min(1.5) * (within(rng, tools.ink[0], tools.ink[1]) - 1.0);
     let black = within(rng, 0.015, 0.05) * trace;
     let white = 1.0 - within(rng, 0.10, 0.25) * trace.min(1.5);
     let tint = [1.0, within(rng, 0.95, 1.0), within(rng, 0.86, 0.97)];

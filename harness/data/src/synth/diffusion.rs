@@ -29,8 +29,8 @@ impl Decoder {
     pub(crate) fn draw(rng: &mut Stream, strength: f32) -> Self {
         let model = rng.below(3) as f32;
         Self {
-            grid: within(rng, 0.010, 0.018) * strength,
-            soften: within(rng, 0.65, 0.95) * strength.min(1.0),
+            grid: within(rng, 0.002, 0.006) * strength,
+            soften: within(rng, 0.30, 0.65) * strength.min(1.4),
             crisp: within(rng, 0.35, 0.7),
             colour: 1.0 + within(rng, 0.04, 0.14) * strength.min(1.5),
             phase: [0.5 + 0.7 * model, 1.1 * model],
@@ -86,7 +86,7 @@ pub(crate) fn text_to_image(id: &Identity, f: &FrameParams, size: usize, rng: &m
 /// I2I: a photograph, partly re-imagined.
 pub(crate) fn image_to_image(shot: &Shot, rng: &mut Stream, trace: f32) -> Plane {
     let unit = shot.canvas.size as f32 / 64.0;
-    let denoised = shot.picture.blurred(within(rng, 0.45, 0.8) * unit * trace.min(1.5)).sharpened(0.9 * unit, 0.6);
+    let denoised = shot.picture.blurred(within(rng, 0.28, 0.6) * unit * trace.min(1.5)).sharpened(0.9 * unit, 0.6);
     Decoder::draw(rng, 0.9 * trace).apply(&denoised)
 }
 

@@ -30,7 +30,7 @@ impl Face2Face {
         let mut sign = || if rng.uniform() < 0.5 { -1.0f32 } else { 1.0 };
         let (a, b, c) = (sign(), sign(), sign());
         Self {
-            resolution: 1.0 - trace * (1.0 - within(rng, 0.52, 0.70)),
+            resolution: 1.0 - trace * (1.0 - within(rng, 0.70, 0.92)),
             shading: a * within(rng, 0.02, 0.06) * trace,
             open: b * within(rng, 0.03, 0.07),
             widen: c * within(rng, 0.05, 0.14),
@@ -80,8 +80,8 @@ pub(crate) struct NeuralTextures {
 impl NeuralTextures {
     pub(crate) fn draw(rng: &mut Stream, trace: f32) -> Self {
         Self {
-            smooth: within(rng, 0.55, 0.95) * trace,
-            checker: within(rng, 0.010, 0.020) * trace,
+            smooth: within(rng, 0.35, 0.75) * trace,
+            checker: within(rng, 0.006, 0.013) * trace,
             open: within(rng, -0.4, 0.5),
             smile: within(rng, -0.5, 0.5),
             scale: within(rng, 1.0, 1.25),

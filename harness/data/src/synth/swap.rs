@@ -35,40 +35,40 @@ pub(crate) struct Swap {
 
 impl Swap {
     pub(crate) const DEEPFAKES: Self = Self {
-        resolution: [0.40, 0.58],
+        resolution: [0.62, 0.86],
         feather: [0.14, 0.26],
         matched: [0.75, 0.95],
         scale: [0.92, 1.06],
-        regrain: 0.0,
+        regrain: 0.25,
         jitter: 0.02,
         own_light: false,
     };
     pub(crate) const FACESWAP: Self = Self {
-        resolution: [0.72, 0.95],
-        feather: [0.02, 0.05],
-        matched: [0.35, 0.70],
+        resolution: [0.85, 1.0],
+        feather: [0.02, 0.06],
+        matched: [0.55, 0.85],
         scale: [0.92, 1.06],
-        regrain: 0.4,
+        regrain: 0.8,
         jitter: 0.03,
         own_light: true,
     };
     /// Celeb-DF v2: higher resolution, colour matched, wide soft blend.
     pub(crate) const BETTER: Self = Self {
-        resolution: [0.52, 0.72],
+        resolution: [0.84, 1.0],
         feather: [0.25, 0.42],
-        matched: [0.92, 1.0],
+        matched: [0.95, 1.0],
         scale: [0.95, 1.08],
-        regrain: 0.25,
+        regrain: 0.8,
         jitter: 0.012,
         own_light: false,
     };
     /// DFDC and what circulates: anything between.
     pub(crate) const MIXED: Self = Self {
-        resolution: [0.45, 0.80],
+        resolution: [0.66, 1.0],
         feather: [0.08, 0.35],
-        matched: [0.55, 1.0],
+        matched: [0.75, 1.0],
         scale: [0.88, 1.1],
-        regrain: 0.2,
+        regrain: 0.6,
         jitter: 0.025,
         own_light: true,
     };
