@@ -81,6 +81,13 @@ impl<S: Shape + ?Sized> Shape for &S {
     }
 }
 
+/// A scalar.
+impl Shape for () {
+    fn dims(&self) -> Dims {
+        Dims { rank: 0, dims: [0; MAX_RANK] }
+    }
+}
+
 macro_rules! tuples {
     ($($name:ident $index:tt),+) => {
         impl<$($name: Dim),+> Shape for ($($name,)+) {

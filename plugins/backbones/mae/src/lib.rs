@@ -1,1 +1,182 @@
-//! placeholder
+//! MAE: the encoder of masked autoencoders (He et al., arXiv 2111.06377), the baseline of face pre-training.
+//!
+//! The same vision transformer as FS-VFM with 6 heads at ViT-S. Pre-training has fixed sine–cosine positions and the final
+//! `norm`; fine-tuning pools the mean of the patch tokens under `fc_norm` as the published recipe, linear probing the cls
+//! token under `norm`. ImageNet normalisation.
+
+use facebench_plugin::{nn::vit, prelude::*};
+
+choice! {
+    /// How tokens become one vector.
+    pub enum Pooling {
+        /// mean of the patch tokens, then fc_norm
+        Mean = "mean",
+        /// final norm, then the cls token
+        Cls = "cls",
+    }
+}
+
+config! {
+    /// Settings of MAE.
+    pub struct MaeConfig {
+        /// named size; the dimensions below override its parts
+        size: vit::Size = vit::Size::Base,
+        /// input side in pixels
+        image: Option<usize> = None,
+        /// patch side in pixels
+        patch: Option<usize> = None,
+        /// width of a token
+        width: Option<usize> = None,
+        /// number of blocks
+        depth: Option<usize> = None,
+        /// attention heads
+        heads: Option<usize> = None,
+        /// how tokens become one vector
+        pooling: Pooling = Pooling::Mean,
+        /// stochastic depth of the last block while tuning
+        drop_path: f64 = 0.0,
+    }
+}
+
+impl MaeConfig {
+    fn dims(&self) -> Result<vit::VitDims> {
+        let Self { image, patch, width, depth, heads, .. } = *self;
+        vit::VitDims::resolve(self.size, 6, vit::Overrides { image, patch, width, depth, heads })
+    }
+}
+
+/// The encoder with the norm its purpose needs.
+pub struct Mae {
+    vit: vit::Vit,
+    norm: nn::LayerNorm, // `norm` while pre-training or with cls pooling, else `fc_norm`
+    pooling: Pooling,
+}
+
+impl Component for Mae {
+    const NAME: &'static str = "mae";
+    const SUMMARY: &'static str = "masked-autoencoder vision transformer";
+    type Config = MaeConfig;
+}
+
+impl Backbone for Mae {
+    fn info(cfg: &MaeConfig) -> Result<BackboneInfo> {
+        let dims = cfg.dims()?;
+        Ok(BackboneInfo {
+            image: dims.image,
+            patch: dims.patch,
+            grid: dims.grid(),
+            width: dims.width,
+            depth: dims.depth,
+            heads: dims.heads,
+            prefix_tokens: 1,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+            pooling: cfg.pooling.word().into(),
+        })
+    }
+
+    fn create(cfg: MaeConfig, p: &Params, ctx: &Ctx) -> Result<Self> {
+        let dims = cfg.dims()?;
+        let width = dims.width;
+        let pretrain = ctx.purpose() == Purpose::PRETRAIN;
+        let options = if pretrain {
+            vit::VitOptions {
+                positions: vit::Positions::Fixed,
+                linear: Init::XAVIER,
+                cls: Init::normal(0.02),
+                drop_path: 0.0,
+            }
+        } else {
+            vit::VitOptions {
+                positions: vit::Positions::FromSincos,
+                linear: Init::trunc_normal(0.02),
+                cls: Init::trunc_normal(0.02),
+                drop_path: cfg.drop_path,
+            }
+        };
+        let norm = if pretrain || cfg.pooling == Pooling::Cls { "norm" } else { "fc_norm" };
+        Ok(Self {
+            vit: vit::Vit::new(dims, options, p)?,
+            norm: nn::LayerNorm::new(width, &p.pp(norm))?,
+            pooling: cfg.pooling,
+        })
+    }
+
+    fn embed(&self, images: &Tensor, keep: Option<&Tensor>, _: &Ctx) -> Result<Tensor> {
+        self.vit.embed(images, keep)
+    }
+
+    fn encode(&self, tokens: &Tensor, ctx: &Ctx) -> Result<Tensor> {
+        self.vit.encode(tokens, ctx)
+    }
+
+    fn norm(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.norm.forward(tokens)
+    }
+
+    fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
+        match self.pooling {
+            Pooling::Mean => self.norm.forward(&vit::mean_of_patches(tokens)?),
+            Pooling::Cls => self.norm.forward(&tokens.select(1, 0)?),
+        }
+    }
+
+    fn layouts(_: &MaeConfig) -> Result<Vec<KeyMap>> {
+        let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let base = KeyMap {
+            strip: strings(&["module."]),
+            missing: strings(&["fc_norm.*"]),
+            positions: Some("pos_embed".into()),
+            ..KeyMap::default()
+        };
+        Ok(vec![
+            KeyMap {
+                name: "mae-pretrain".into(),
+                marks: strings(&["*cls_token", "*decoder_embed.weight"]),
+                unused: strings(&["norm.*", "mask_token", "decoder_*"]),
+                ..base.clone()
+            },
+            KeyMap {
+                name: "mae-finetuned".into(),
+                marks: strings(&["*cls_token", "*fc_norm.weight"]),
+                unused: strings(&["head.*"]),
+                missing: vec![],
+                ..base.clone()
+            },
+            KeyMap {
+                // published encoders and supervised timm weights
+                name: "vit".into(),
+                marks: strings(&["*cls_token", "*blocks.0.attn.qkv.weight"]),
+                unused: strings(&["norm.*", "head.*", "mask_token"]),
+                ..base
+            },
+        ])
+    }
+}
+
+export_plugin! { backbones: [Mae] }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use facebench_plugin::testing;
+
+    #[test]
+    fn the_description_is_consistent() {
+        testing::check_backbone::<Mae>("").unwrap();
+        for size in vit::Size::ALL {
+            testing::check_backbone::<Mae>(&format!(r#"{{"size": "{size}"}}"#)).unwrap();
+        }
+    }
+
+    #[test]
+    fn layouts_are_told_apart() {
+        let layouts = Mae::layouts(&MaeConfig::default()).unwrap();
+        let first = |keys: &[&str]| {
+            layouts.iter().find(|l| l.recognises(keys.iter().copied())).map(|l| l.name.clone()).unwrap()
+        };
+        assert_eq!(first(&["cls_token", "decoder_embed.weight"]), "mae-pretrain");
+        assert_eq!(first(&["cls_token", "fc_norm.weight", "blocks.0.attn.qkv.weight"]), "mae-finetuned");
+        assert_eq!(first(&["module.cls_token", "module.blocks.0.attn.qkv.weight"]), "vit");
+    }
+}
