@@ -108,25 +108,6 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-/// `value` with every absent key that has a `default` in the schema filled in, at all depths.
-pub(crate) fn fill_defaults(value: &Value, schema: &Value) -> Value {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return value.clone() };
-    let mut map = value.as_object().cloned().unwrap_or_default();
-    for (key, sub) in properties {
-        match (map.get(key), sub.get("default")) {
-            (Some(given), _) => {
-                let filled = fill_defaults(given, sub);
-                map.insert(key.clone(), filled);
-            }
-            (None, Some(default)) => {
-                map.insert(key.clone(), default.clone());
-            }
-            (None, None) => {}
-        }
-    }
-    Value::Object(map)
-}
-
 struct Checker<'s> {
     root: &'s Value,
 }
@@ -437,17 +418,5 @@ mod tests {
         assert_eq!(nearest("fsfvm", &names), Some("fsvfm"));
         assert_eq!(nearest("MAE", &names), Some("mae"));
         assert_eq!(nearest("resnet", &names), None);
-    }
-
-    #[test]
-    fn defaults_of_a_plugin_are_filled_at_all_depths() {
-        let schema = json!({"type": "object", "properties": {
-            "width": {"type": "integer", "default": 64},
-            "drop": {"type": "number"},
-            "inner": {"type": "object", "default": {}, "properties": {"a": {"default": 1}}}}});
-        assert_eq!(
-            fill_defaults(&json!({"inner": {"b": 2}}), &schema),
-            json!({"width": 64, "inner": {"a": 1, "b": 2}})
-        );
     }
 }

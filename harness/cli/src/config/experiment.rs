@@ -218,6 +218,11 @@ impl<T> Named<T> {
         self.0.iter().map(|(n, _)| n.clone()).collect()
     }
 
+    /// Keeps the entries whose names pass.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
+    }
+
     /// Puts the entries into the order of `names`; others stay behind them.
     pub(crate) fn reorder(&mut self, names: &[String]) {
         let place = |name: &String| names.iter().position(|n| n == name).unwrap_or(names.len());

@@ -190,7 +190,8 @@ pub(crate) fn merge(base: &mut Value, over: &Value) {
     }
 }
 
-fn parse_override(raw: &str) -> Result<Override, LayerError> {
+/// Reads `a.b=c`.
+pub(crate) fn parse_override(raw: &str) -> Result<Override, LayerError> {
     let fail = |what: &str| LayerError::Override { raw: raw.into(), what: what.into() };
     let (path, text) = raw.split_once('=').ok_or_else(|| fail("there is no `=`"))?;
     let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();

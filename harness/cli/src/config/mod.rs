@@ -13,9 +13,9 @@ mod yaml;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-pub(crate) use check::{Problem, check as check_schema, fill_defaults, nearest};
-pub(crate) use experiment::{DataSource, Experiment, Filter, Head, Init, Model, Named, SynthSource};
-pub(crate) use layers::Layers;
+pub(crate) use check::{Problem, check as check_schema, nearest};
+pub(crate) use experiment::{DataSource, Experiment, Filter, Init, Model};
+pub(crate) use layers::{Layers, merge};
 pub(crate) use yaml::print as print_yaml;
 
 /// At most this many mistakes are printed; the rest is counted.
@@ -80,6 +80,19 @@ pub(crate) fn report(layers: &Layers, problems: &[Problem]) -> anyhow::Error {
     }
     lines.extend(problems.iter().find_map(Problem::hint).map(|h| format!("hint: {h}")));
     anyhow!(lines.join("\n"))
+}
+
+/// Applies `a.b=c` settings to a value that has no schema of ours (a plugin checks its own).
+///
+/// # Errors
+/// A setting that is not `path=value`.
+pub(crate) fn apply(value: &mut Value, settings: &[String]) -> Result<()> {
+    for raw in settings {
+        let o = layers::parse_override(raw)?;
+        let given = yaml::parse(&format!("-s {raw}"), &o.text)?;
+        layers::set(value, &o, given)?;
+    }
+    Ok(())
 }
 
 /// `models: {MAE: null}` takes an inherited entry away.

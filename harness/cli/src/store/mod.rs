@@ -227,6 +227,8 @@ impl Store {
 fn tmp_owner(name: &str) -> Option<(u32, &str)> {
     let (_, owner) = name.strip_prefix(".tmp-")?.split_once('-')?;
     let (pid, host) = owner.split_once('-')?;
+    // a generator writes to `<folder>.partial-…` beside its folder
+    let host = host.split_once('.').map_or(host, |(host, _)| host);
     Some((pid.parse().ok()?, host))
 }
 

@@ -96,12 +96,14 @@ fn working_folders_of_dead_processes_are_swept_and_others_are_not() {
     let dead = format!(".tmp-{}-4194999-{host}", short(DIGEST));
     let living = format!(".tmp-{}-1-{host}", short(DIGEST));
     let elsewhere = format!(".tmp-{}-4194999-another{host}", short(DIGEST));
-    for name in [&dead, &living, &elsewhere] {
+    let partial = format!("{dead}.partial-{host}-4194999");
+    for name in [&dead, &partial, &living, &elsewhere] {
         fs::create_dir(store.root().join(name)).unwrap();
     }
     Store::open(store.root()).unwrap();
     let left = names(&store);
-    assert!(!left.contains(&dead) && left.contains(&living) && left.contains(&elsewhere), "{left:?}");
+    assert!(!left.contains(&dead) && !left.contains(&partial));
+    assert!(left.contains(&living) && left.contains(&elsewhere), "{left:?}");
 }
 
 #[test]

@@ -1,0 +1,229 @@
+//! Arguments of the commands that work on single files, data sets and plugins.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::PluginDirs;
+
+/// `facebench mask`
+#[derive(Debug, Args)]
+#[command(after_help = "Example: facebench mask --strategy random --grid 14 --seed 3 --out mask.png")]
+pub(crate) struct MaskArgs {
+    /// Masking plugin
+    #[arg(long, value_name = "NAME", default_value = "crfr-p")]
+    pub(crate) strategy: String,
+    /// A setting of the plugin, e.g. `-s key=value`
+    #[arg(short = 's', long = "set", value_name = "A=B")]
+    pub(crate) set: Vec<String>,
+    /// Face-parsing map (int8, labels 0 to 10), for strategies that need one
+    #[arg(long, value_name = "MAP.npy")]
+    pub(crate) parsing: Option<PathBuf>,
+    /// Picture to draw the mask on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
+    /// Patches along each side
+    #[arg(long, value_name = "N", default_value_t = 14)]
+    pub(crate) grid: usize,
+    /// Share of hidden patches
+    #[arg(long, value_name = "R", default_value_t = 0.75)]
+    pub(crate) ratio: f64,
+    /// Seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write `.png` (a picture), `.npy` (u8, 2 × N × N: hidden, covered region) or `.json`; text on stdout if absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Plugins
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
+}
+
+/// `facebench metrics`
+#[derive(Debug, Args)]
+#[command(after_help = "Example: facebench metrics --protocol dfd-cross --scores runs/score-0123456789abcdef/scores.csv --format json\n\n\
+    The CSV has the columns set,dataset,method,video,frame,label,score,raw,subjects: `set` is `dev` or the name of a\n\
+    test set of the protocol, label 1 = fake, score = P(fake)")]
+pub(crate) struct MetricsArgs {
+    /// Protocol: an identifier, or a file
+    #[arg(long, value_name = "P")]
+    pub(crate) protocol: String,
+    /// Fold of the protocol; needed only if it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fold: Option<String>,
+    /// The scores
+    #[arg(long, value_name = "CSV")]
+    pub(crate) scores: PathBuf,
+    /// Name of the row
+    #[arg(long, value_name = "NAME", default_value = "your scores")]
+    pub(crate) name: String,
+    /// `term`, `md`, `csv`, `json` or `tex`
+    #[arg(long, value_name = "F", default_value = "term")]
+    pub(crate) format: String,
+}
+
+/// `facebench report`
+#[derive(Debug, Args)]
+#[command(after_help = "Example: facebench report runs --format md")]
+pub(crate) struct ReportArgs {
+    /// Folders of finished units, or folders that hold such folders
+    #[arg(value_name = "RUNS", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// `term`, `md`, `csv`, `json` or `tex` on stdout; with `--out` also `html`, `svg`, `png`, or several: `md,svg`
+    #[arg(long, value_name = "F", default_value = "all", hide_default_value = true)]
+    pub(crate) format: String,
+    /// Write the report here, everything if no format is given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `facebench data …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// The data sets that readers know, and where they are expected
+    #[command(after_help = "Example: facebench data list")]
+    List,
+    /// Make synthetic faces in the layouts of the real data sets
+    #[command(after_help = "Example: facebench data synth faces --scale tiny --seed 7")]
+    Synth {
+        /// Folder to make; must be absent, empty, or made with the same settings
+        out: PathBuf,
+        /// Seed
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// Width and height of a picture
+        #[arg(long, value_name = "PIXELS", default_value_t = 64)]
+        size: usize,
+        /// How much of everything
+        #[arg(long, value_enum, default_value_t = Scale::Demo)]
+        scale: Scale,
+    },
+    /// Write a data set's manifest as CSV: one sample per line, with its identity and label
+    #[command(after_help = "Example: facebench data index ffpp-c23 faces --out ffpp.csv")]
+    Index {
+        /// Data-set identifier, as in `facebench data list`
+        dataset: String,
+        /// Data root
+        root: PathBuf,
+        /// The file to write
+        #[arg(long, value_name = "CSV", required = true)]
+        out: PathBuf,
+    },
+    /// Read every picture of a data set and compare the counts with the published ones
+    #[command(after_help = "Example: facebench data check ffpp-c23 faces")]
+    Check {
+        /// Data-set identifier, as in `facebench data list`
+        dataset: String,
+        /// Data root
+        root: PathBuf,
+    },
+}
+
+/// Amounts of synthetic faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scale {
+    /// Thousands of pictures
+    Demo,
+    /// A few of everything
+    Tiny,
+}
+
+/// `facebench plugin …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// All plugins found
+    #[command(after_help = "Example: facebench plugin list")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Plugins
+        #[command(flatten)]
+        plugins: PluginDirs,
+    },
+    /// A plugin's settings with their defaults
+    #[command(after_help = "Example: facebench plugin show fsvfm")]
+    Show {
+        /// Its name
+        name: String,
+        /// Print its JSON Schema
+        #[arg(long)]
+        json: bool,
+        /// Plugins
+        #[command(flatten)]
+        plugins: PluginDirs,
+    },
+    /// Load one file and say what is in it, or why it cannot be used
+    #[command(after_help = "Example: facebench plugin check target/release/libfacebench_linear.so")]
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Write a crate with a working plugin of your own
+    #[command(after_help = "Example: facebench plugin new my-head --kind head")]
+    New {
+        /// Name of the plugin and of the folder
+        name: String,
+        /// What it is
+        #[arg(long, value_enum)]
+        kind: PluginKind,
+        /// Folder to write into; ./NAME if absent
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// Folder of the crate `facebench-plugin`; found beside the program if absent
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
+}
+
+/// Kinds of plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginKind {
+    /// An encoder: pictures to tokens
+    Backbone,
+    /// Which patches are hidden in pre-training
+    Masking,
+    /// Features to a decision
+    Head,
+}
+
+/// `facebench checkpoint …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointCommand {
+    /// Keys and shapes of a file with weights; with a backbone, what of it would load
+    #[command(after_help = "Example: facebench checkpoint show model.safetensors --backbone fsvfm")]
+    Show {
+        /// `.safetensors`, `.pth`, `.pt` or `.npz`; nothing in it is executed
+        file: PathBuf,
+        /// Backbone plugin to compare with
+        #[arg(long, value_name = "NAME")]
+        backbone: Option<String>,
+        /// A setting of the backbone, e.g. `-s size=base`
+        #[arg(short = 's', long = "set", value_name = "A=B")]
+        set: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Plugins
+        #[command(flatten)]
+        plugins: PluginDirs,
+    },
+}
+
+/// `facebench schema`
+#[derive(Debug, Args)]
+#[command(after_help = "Example: facebench schema experiment > experiment.schema.json")]
+pub(crate) struct SchemaArgs {
+    /// Of which files
+    #[arg(value_enum, default_value_t = SchemaOf::Experiment)]
+    pub(crate) of: SchemaOf,
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Experiment files
+    Experiment,
+    /// Protocol files
+    Protocol,
+}

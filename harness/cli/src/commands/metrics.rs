@@ -1,0 +1,65 @@
+//! `facebench metrics`: a protocol's numbers for scores from anywhere, by the code that scores our own runs.
+
+use anyhow::{Context as _, Result, anyhow};
+use facebench_protocols::{Fold, Protocol, ProtocolStamp, RunRecord, evaluate, read_scores};
+use facebench_reports::{Run, tables};
+use serde_json::json;
+
+use super::report;
+use crate::args::MetricsArgs;
+use crate::fail::Status;
+use crate::plan::VERSION;
+use crate::{out, plan};
+
+/// Reads, evaluates, prints.
+pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
+    let format = report::format(&args.format)?;
+    let protocol = plan::protocol(&args.protocol, std::path::Path::new(""))?;
+    let fold = fold(&protocol, args.fold.as_deref())?;
+    let rows = read_scores(&args.scores)?;
+    let evaluation = evaluate(&protocol, fold, &rows).with_context(|| args.scores.display().to_string())?;
+    for finding in &evaluation.findings {
+        eprintln!("{}: {}", format!("{:?}", finding.severity).to_lowercase(), finding.message);
+    }
+    if args.format == "json" {
+        let fingerprint = protocol.fingerprint();
+        out::json(&json!({"protocol": protocol.id, "fingerprint": fingerprint, "fold": fold.name, "evaluation": evaluation}))?;
+        return Ok(Status::Done);
+    }
+    let record = RunRecord {
+        facebench: VERSION.to_owned(),
+        unit: "0".repeat(64),
+        kind: "score".to_owned(),
+        name: args.name.clone(),
+        model: args.name.clone(),
+        pretraining: "not stated".to_owned(),
+        head: "not stated".to_owned(),
+        protocol: Some(ProtocolStamp {
+            id: protocol.id.clone(),
+            version: protocol.version,
+            fingerprint: protocol.fingerprint(),
+            fold: fold.name.clone(),
+        }),
+        selection: Some(protocol.selection),
+        evaluation: Some(evaluation),
+        ..RunRecord::default()
+    };
+    let folder = args.scores.parent().unwrap_or(std::path::Path::new("")).to_owned();
+    let tables = tables::for_protocol(&protocol.id, &[Run { record, folder }], std::slice::from_ref(&protocol))?;
+    report::print(&tables, format)?;
+    Ok(Status::Done)
+}
+
+/// The named fold, or the only one.
+fn fold<'p>(protocol: &'p Protocol, name: Option<&str>) -> Result<&'p Fold> {
+    let names: Vec<String> = protocol.folds.iter().map(|f| f.name.clone()).collect();
+    let found = match name {
+        Some(name) => protocol.folds.iter().find(|f| f.name == name),
+        None if protocol.folds.len() == 1 => protocol.folds.first(),
+        None => None,
+    };
+    found.ok_or_else(|| {
+        let what = name.map_or_else(|| "which fold?".to_owned(), |n| format!("no fold is called `{n}`"));
+        anyhow!("protocol `{}`: {what}\nhint: give `--fold` one of: {}", protocol.id, names.join(", "))
+    })
+}

@@ -1,0 +1,15 @@
+//! One command, one file: from what was typed to what is needed, done and printed.
+
+pub(crate) mod checkpoint;
+pub(crate) mod completions;
+pub(crate) mod data;
+pub(crate) mod demo;
+pub(crate) mod mask;
+pub(crate) mod metrics;
+pub(crate) mod plan;
+pub(crate) mod plugin;
+pub(crate) mod plugin_new;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod schema;
+mod shared;

@@ -1,0 +1,404 @@
+//! The matrix: models × heads × protocols × folds × seeds, as units that share what they can.
+//!
+//! Read it top to bottom: the data unit, the pre-training runs that somebody needs, then for each
+//! combination a tuning and a scoring unit. Two combinations that come to the same digest share one unit.
+//! Everything that can be wrong is found here, before anything runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow};
+use facebench_host::{Kind, Plugins};
+use facebench_protocols::{Fold, PluginStamp, Protocol};
+use facebench_train::spec::{Component, MaskingSpec, MissingParsing, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom};
+use serde_json::{Value, json};
+
+use super::data::{self, DataPlan, Root};
+use super::{Cell, Labels, Plan, Scoring, Task, Tuning, Unit, resolve};
+use crate::config::{DataSource, Filter, Init, Loaded, Model};
+use crate::store;
+
+/// The masking plugin that `on_missing: random` falls back to.
+const FALLBACK: &str = "random";
+
+/// Version of this program, part of every identity.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Frames in a batch of scoring; changes no number, only memory.
+const SCORE_BATCH: usize = 64;
+
+/// Resolves an experiment.
+///
+/// # Errors
+/// Unknown names, settings that plugins refuse, missing data, an empty matrix.
+pub(crate) fn build(mut loaded: Loaded, plugins: &Plugins) -> Result<Plan> {
+    let protocols = protocols(&loaded)?;
+    check_names(&loaded, &protocols)?;
+    let mut b = Builder::new(&loaded, plugins)?;
+    let wanted = b.pretrain_names();
+    for (name, spec) in loaded.experiment.pretrain.iter().filter(|(n, _)| wanted.contains(n)) {
+        b.pretrain(name, spec)?;
+    }
+    for protocol in &protocols {
+        for fold in &protocol.folds {
+            b.fold(protocol, fold)?;
+        }
+    }
+    let Builder { units, cells, data, .. } = b;
+    if units.iter().all(|u| matches!(u.task, Task::Data(_))) {
+        return Err(anyhow!(
+            "nothing to run: no combination of model, head and protocol is left\nhint: give `models`, `heads` and `protocols`, and look at `only` and `skip`"
+        ));
+    }
+    loaded.experiment.pretrain.retain(|name| wanted.iter().any(|w| w == name));
+    Ok(Plan { experiment: loaded.experiment, units, cells, protocols, data })
+}
+
+fn protocols(loaded: &Loaded) -> Result<Vec<Protocol>> {
+    let folder = loaded.layers.folder(&["protocols"]);
+    let mut list: Vec<Protocol> = Vec::new();
+    for (i, name) in loaded.experiment.protocols.iter().enumerate() {
+        let place = || loaded.layers.whereis(&["protocols".into(), i.to_string()]);
+        let protocol = resolve::protocol(name, &folder).with_context(place)?;
+        if list.iter().any(|p| p.id == protocol.id) {
+            return Err(anyhow!("{}: protocol `{}` is listed twice", place(), protocol.id));
+        }
+        list.push(protocol);
+    }
+    Ok(list)
+}
+
+/// Names that refer to other parts of the file must exist: a slip in `skip` would otherwise run for hours.
+fn check_names(loaded: &Loaded, protocols: &[Protocol]) -> Result<()> {
+    let e = &loaded.experiment;
+    let ids: Vec<String> = protocols.iter().map(|p| p.id.clone()).collect();
+    let folds: Vec<String> = protocols.iter().flat_map(|p| p.folds.iter().map(|f| f.name.clone())).collect();
+    let known = |word: &str, names: &[String], what: &str, path: &[String]| {
+        if names.iter().any(|n| n == word) {
+            return Ok(());
+        }
+        let hint = resolve::suggest(word, names, "leave it out");
+        Err(anyhow!("{}: no {what} is called `{word}`\nhint: {hint}", loaded.layers.whereis(path)))
+    };
+    for (name, model) in e.models.iter() {
+        if let Init::Pretrain(run) = &model.init {
+            let path = ["models".into(), name.clone(), "init".into(), "pretrain".into()];
+            known(run, &e.pretrain.names(), "pre-training run", &path)?;
+        }
+    }
+    for id in e.recipes.keys() {
+        known(id, &ids, "protocol of this experiment", &["recipes".into(), id.clone()])?;
+    }
+    for (part, filters) in [("only", &e.only), ("skip", &e.skip)] {
+        for (i, f) in filters.iter().enumerate() {
+            let path = |key: &str| [part.to_owned(), i.to_string(), key.to_owned()];
+            for (key, word, names) in [
+                ("model", &f.model, &e.models.names()),
+                ("head", &f.head, &e.heads.names()),
+                ("protocol", &f.protocol, &ids),
+                ("fold", &f.fold, &folds),
+            ] {
+                if let Some(word) = word {
+                    known(word, names, key, &path(key))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Builder<'e> {
+    loaded: &'e Loaded,
+    plugins: &'e Plugins,
+    units: Vec<Unit>,
+    cells: Vec<Cell>,
+    data: DataPlan,
+    root: Option<Root>,
+    /// Unit and resolved backbone of each pre-training run
+    runs: BTreeMap<String, (usize, Component, Vec<PluginStamp>)>,
+    /// Digests of checkpoint files, read once
+    checkpoints: BTreeMap<PathBuf, String>,
+}
+
+impl<'e> Builder<'e> {
+    fn new(loaded: &'e Loaded, plugins: &'e Plugins) -> Result<Self> {
+        let mut b = Self {
+            loaded,
+            plugins,
+            units: Vec::new(),
+            cells: Vec::new(),
+            data: DataPlan::Made(0),
+            root: None,
+            runs: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+        };
+        if let DataSource::Root(folder) = &loaded.experiment.data {
+            let path = loaded.layers.folder(&["data", "root"]).join(folder);
+            let place = || loaded.layers.whereis(&["data".into(), "root".into()]);
+            b.root = Some(Root::open(path.clone()).with_context(place)?);
+            b.data = DataPlan::Root(path);
+        } else if let Some((name, identity, task)) = data::generation(loaded)? {
+            let index = b.unit(Draft::new(name, identity, Task::Data(task)));
+            b.data = DataPlan::Made(index);
+        }
+        Ok(b)
+    }
+
+    /// Adds a unit, or finds the one of the same digest.
+    fn unit(&mut self, draft: Draft) -> usize {
+        let Draft { name, mut identity, task, needs, labels, plugins } = draft;
+        identity["facebench"] = json!(VERSION);
+        identity["kind"] = json!(task.kind());
+        let inputs: Vec<&str> = needs.iter().map(|i| self.units[*i].digest.as_str()).collect();
+        identity["inputs"] = json!(inputs);
+        identity["plugins"] = json!(plugins);
+        let digest = store::digest(&identity);
+        if let Some(same) = self.units.iter().position(|u| u.digest == digest) {
+            return same;
+        }
+        self.units.push(Unit { name, digest, identity, task, needs, labels, plugins });
+        self.units.len() - 1
+    }
+
+    /// The unit that makes the data, if one does.
+    fn data_unit(&self) -> Vec<usize> {
+        match self.data {
+            DataPlan::Made(i) => vec![i],
+            DataPlan::Root(_) => Vec::new(),
+        }
+    }
+
+    /// Pre-training runs that models in use start from; all, if there are no models.
+    fn pretrain_names(&self) -> Vec<String> {
+        let e = &self.loaded.experiment;
+        if e.models.is_empty() {
+            return e.pretrain.names();
+        }
+        let in_use = |model: &str| {
+            e.only.is_empty() || e.only.iter().any(|f| f.model.as_deref().is_none_or(|m| m == model))
+        };
+        let skipped = |model: &str| {
+            e.skip.iter().any(|f| *f == Filter { model: Some(model.to_owned()), ..Filter::default() })
+        };
+        let models = e.models.iter().filter(|(name, _)| in_use(name) && !skipped(name));
+        models
+            .filter_map(|(_, m)| if let Init::Pretrain(run) = &m.init { Some(run.clone()) } else { None })
+            .collect()
+    }
+
+    fn pretrain(&mut self, name: &str, spec: &PretrainSpec) -> Result<()> {
+        let l = &self.loaded.layers;
+        let b = &spec.backbone;
+        let given = (b.plugin.as_str(), &b.config);
+        let (backbone, stamp) =
+            resolve::component(self.plugins, l, Kind::Backbone, given, &["pretrain", name, "backbone"])?;
+        let m = &spec.masking;
+        let given = (m.plugin.as_str(), &m.config);
+        let (mask, mask_stamp) =
+            resolve::component(self.plugins, l, Kind::Masking, given, &["pretrain", name, "masking"])?;
+        let on_missing = m.on_missing;
+        let spec = PretrainSpec {
+            backbone: backbone.clone(),
+            masking: MaskingSpec { plugin: mask.plugin, config: mask.config, ..m.clone() },
+            ..spec.clone()
+        };
+        let data = match &self.root {
+            Some(root) => root
+                .pretrain(&spec.data)
+                .with_context(|| l.whereis(&["pretrain".into(), name.into(), "data".into()]))?,
+            None => Value::Null,
+        };
+        let identity = json!({"spec": spec, "data": data});
+        let labels = Labels { pretraining: name.to_owned(), seed: spec.seed, ..Labels::default() };
+        let mut draft = Draft::new(name.to_owned(), identity, Task::Pretrain(Box::new(spec)));
+        draft.needs = self.data_unit();
+        draft.plugins = vec![stamp.clone(), mask_stamp];
+        if on_missing == MissingParsing::Random && m.plugin != FALLBACK {
+            draft.plugins.push(resolve::stamp(self.plugins, Kind::Masking, FALLBACK)?);
+        }
+        draft.labels = labels;
+        let index = self.unit(draft);
+        self.runs.insert(name.to_owned(), (index, backbone, vec![stamp]));
+        Ok(())
+    }
+
+    /// All combinations of one fold.
+    fn fold(&mut self, protocol: &Protocol, fold: &Fold) -> Result<()> {
+        let e = &self.loaded.experiment;
+        let mut read: Option<Value> = None;
+        for (model_name, model) in e.models.iter() {
+            for (head_name, _) in e.heads.iter() {
+                for seed in &e.seeds.0 {
+                    let fits = |f: &Filter| f.fits(model_name, head_name, &protocol.id, &fold.name, *seed);
+                    if (!e.only.is_empty() && !e.only.iter().any(fits)) || e.skip.iter().any(fits) {
+                        continue;
+                    }
+                    // a fold that nobody runs need not have its data
+                    let data = match (&read, &mut self.root) {
+                        (Some(data), _) => data.clone(),
+                        (None, None) => Value::Null,
+                        (None, Some(root)) => root
+                            .fold(fold)
+                            .with_context(|| format!("protocol `{}`, fold {}", protocol.id, fold.name))?,
+                    };
+                    read = Some(data.clone());
+                    self.cell(protocol, fold, (model_name, model), head_name, *seed, data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cell(
+        &mut self,
+        protocol: &Protocol,
+        fold: &Fold,
+        (model_name, model): (&str, &Model),
+        head_name: &str,
+        seed: u64,
+        data: Value,
+    ) -> Result<()> {
+        let e = &self.loaded.experiment;
+        let l = &self.loaded.layers;
+        let start = self.start(model_name, model)?;
+        let head = e.heads.find(head_name).ok_or_else(|| anyhow!("no head `{head_name}`"))?;
+        let given = (head.plugin.as_str(), &head.config);
+        let (component, head_stamp) =
+            resolve::component(self.plugins, l, Kind::Head, given, &["heads", head_name])?;
+        let recipe = resolve::recipe(&head.recipe, e.recipes.get(&protocol.id), &protocol.id, l)?;
+        let spec = TuneSpec {
+            backbone: start.backbone,
+            init: start.init,
+            head: component,
+            recipe,
+            protocol: protocol.id.clone(),
+            fold: fold.name.clone(),
+            seed,
+        };
+        let labels = Labels {
+            model: model_name.to_owned(),
+            pretraining: start.label,
+            head: head_name.to_owned(),
+            seed,
+        };
+        let name = format!("{model_name} · {head_name} · {} {} · seed {seed}", protocol.id, fold.name);
+        let stamp = json!({"id": protocol.id, "version": protocol.version, "fingerprint": protocol.fingerprint(), "fold": fold});
+        let mut plugins = start.plugins;
+        plugins.push(head_stamp);
+
+        let identity = json!({"spec": spec, "protocol": stamp, "data": data});
+        let tuning = Tuning {
+            spec: spec.clone(),
+            protocol: protocol.clone(),
+            pretrain: start.unit,
+            checkpoint: start.checkpoint,
+        };
+        let mut draft = Draft::new(name.clone(), identity, Task::Tune(Box::new(tuning)));
+        draft.needs = self.data_unit();
+        draft.needs.extend(start.unit);
+        draft.plugins.clone_from(&plugins);
+        draft.labels = labels.clone();
+        let tune = self.unit(draft);
+
+        let spec = ScoreSpec { tune: spec, selection: e.selection.unwrap_or(protocol.selection), batch: SCORE_BATCH };
+        let identity = json!({"spec": spec, "protocol": stamp, "data": data});
+        let scoring = Scoring { spec, protocol: protocol.clone(), tune };
+        let mut draft = Draft::new(name, identity, Task::Score(Box::new(scoring)));
+        draft.needs = self.data_unit();
+        draft.needs.push(tune);
+        draft.plugins = plugins;
+        draft.labels = labels.clone();
+        let unit = self.unit(draft);
+        self.cells.push(Cell { labels, unit });
+        Ok(())
+    }
+
+    /// Backbone and initial weights of a model.
+    fn start(&mut self, name: &str, model: &Model) -> Result<Start> {
+        let l = &self.loaded.layers;
+        let own = match &model.backbone {
+            Some(c) => Some(resolve::component(
+                self.plugins,
+                l,
+                Kind::Backbone,
+                (c.plugin.as_str(), &c.config),
+                &["models", name, "backbone"],
+            )?),
+            None => None,
+        };
+        let place = |key: &str| l.whereis(&["models".into(), name.into(), key.into()]);
+        let need = || {
+            anyhow!("{}: `models.{name}` names no backbone\nhint: add `backbone: {{plugin: fsvfm}}`", place("init"))
+        };
+        match &model.init {
+            Init::Random => {
+                let (backbone, stamp) = own.ok_or_else(need)?;
+                Ok(Start::new(backbone, vec![stamp], WeightsFrom::Random, "none"))
+            }
+            Init::Pretrain(run) => {
+                let (unit, trained, plugins) =
+                    self.runs.get(run).cloned().ok_or_else(|| anyhow!("no pre-training run `{run}`"))?;
+                // one's own settings may differ (drop path, input size); loading is strict about the rest
+                let (backbone, plugins) = own.map_or((trained, plugins), |(c, stamp)| (c, vec![stamp]));
+                // by digest, so that the run's name in this file changes nothing
+                let init = WeightsFrom::Pretrain { name: self.units[unit].short().to_owned() };
+                let mut start = Start::new(backbone, plugins, init, run);
+                start.unit = Some(unit);
+                Ok(start)
+            }
+            Init::Checkpoint(file) => {
+                let (backbone, stamp) = own.ok_or_else(need)?;
+                let path = l.folder(&["models", name, "init", "checkpoint"]).join(file);
+                let sha256 = match self.checkpoints.get(&path) {
+                    Some(known) => known.clone(),
+                    None => store::file_digest(&path)
+                        .with_context(|| format!("{}: {}: cannot be read", place("init"), path.display()))?,
+                };
+                self.checkpoints.insert(path.clone(), sha256.clone());
+                let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+                let mut start = Start::new(backbone, vec![stamp], WeightsFrom::Checkpoint { sha256 }, &stem);
+                start.checkpoint = Some(path);
+                Ok(start)
+            }
+        }
+    }
+}
+
+/// Where a model starts.
+struct Start {
+    backbone: Component,
+    plugins: Vec<PluginStamp>,
+    init: WeightsFrom,
+    label: String,
+    unit: Option<usize>,
+    checkpoint: Option<PathBuf>,
+}
+
+impl Start {
+    fn new(backbone: Component, plugins: Vec<PluginStamp>, init: WeightsFrom, label: &str) -> Self {
+        Self { backbone, plugins, init, label: label.to_owned(), unit: None, checkpoint: None }
+    }
+}
+
+/// A unit before it has a digest.
+struct Draft {
+    name: String,
+    identity: Value,
+    task: Task,
+    needs: Vec<usize>,
+    labels: Labels,
+    plugins: Vec<PluginStamp>,
+}
+
+impl Draft {
+    fn new(name: String, identity: Value, task: Task) -> Self {
+        Self {
+            name,
+            identity,
+            task,
+            needs: Vec::new(),
+            labels: Labels::default(),
+            plugins: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A plan for people, for programs and for shells.
+//!
+//! `term` is a list with what is finished, `--full` adds every resolved setting; `json` holds all of it;
+//! `sh` is one command per unit, in an order that works, for xargs, GNU parallel or a job array.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{DataPlan, Plan, Unit};
+use crate::config;
+use crate::store::Store;
+
+/// The list of units; with `full`, the resolved experiment and every unit's settings.
+///
+/// # Errors
+/// A folder of the store has a result's name and is none.
+pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
+    let mut text = String::new();
+    let mut rows = Vec::new();
+    let mut done = 0;
+    for unit in &plan.units {
+        let finished = unit.finished(store)?.is_some();
+        done += usize::from(finished);
+        rows.push((unit, if finished { "done" } else { "to do" }));
+    }
+    if full {
+        text += &config::print_yaml(&plan.experiment);
+        text.push('\n');
+    }
+    let width = plan.units.iter().map(|u| u.name.chars().count()).max().unwrap_or(0);
+    for (unit, state) in &rows {
+        let pad = width - unit.name.chars().count();
+        let _ = writeln!(
+            text,
+            "{:8}  {}{:pad$}  {}  {state}",
+            unit.task.kind(),
+            unit.name,
+            "",
+            folder_name(unit)
+        );
+        if full {
+            for line in config::print_yaml(&unit.identity).lines() {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+    }
+    let data = match &plan.data {
+        DataPlan::Root(path) => format!("; data in {}", path.display()),
+        DataPlan::Made(_) => String::new(),
+    };
+    let _ = writeln!(
+        text,
+        "{}: {} units, {done} of them done in {}{data}",
+        plan.experiment.name,
+        plan.units.len(),
+        store.root().display()
+    );
+    Ok(text)
+}
+
+/// Everything, for programs.
+///
+/// # Errors
+/// A folder of the store has a result's name and is none.
+pub(crate) fn json(plan: &Plan, store: &Store) -> Result<Value> {
+    let mut units = Vec::new();
+    for unit in &plan.units {
+        let needs: Vec<&str> = unit.needs.iter().map(|i| plan.units[*i].digest.as_str()).collect();
+        units.push(json!({
+            "digest": unit.digest,
+            "kind": unit.task.kind(),
+            "name": unit.name,
+            "folder": folder_name(unit),
+            "done": unit.finished(store)?.is_some(),
+            "needs": needs,
+            "identity": unit.identity,
+        }));
+    }
+    Ok(json!({"experiment": plan.experiment, "units": units}))
+}
+
+/// One command per unit that is not finished. `arguments` repeats what the experiment was called with.
+///
+/// # Errors
+/// A folder of the store has a result's name and is none.
+pub(crate) fn commands(plan: &Plan, store: &Store, arguments: &[String]) -> Result<String> {
+    let mut text = String::new();
+    for unit in &plan.units {
+        if unit.finished(store)?.is_none() {
+            let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
+            let _ = writeln!(text, "facebench run {} --unit {}", words.join(" "), unit.short());
+        }
+    }
+    Ok(text)
+}
+
+fn folder_name(unit: &Unit) -> String {
+    format!("{}-{}", unit.task.kind(), unit.short())
+}
+
+/// A word as a POSIX shell reads it back.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for (word, expected) in [
+            ("a.yaml", "a.yaml"),
+            ("models={FS VFM: null}", "'models={FS VFM: null}'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quote(word), expected);
+        }
+    }
+}
