@@ -344,12 +344,8 @@ fn entries(loaded: &Loaded) -> Result<Vec<Entry>> {
         .chain(heads)
         .map(|(kind, desc)| {
             let meta = desc.meta();
-            let schema = serde_json::from_str(meta.schema.as_str()).map_err(|e| HostError::Component {
-                kind,
-                name: meta.name.to_string(),
-                path: loaded.path.clone(),
-                message: format!("its schema is not JSON: {e}"),
-            })?;
+            let who = Who { kind, name: meta.name.to_string(), path: loaded.path.clone() };
+            let schema = who.json((meta.schema)())?;
             let info = PluginInfo {
                 kind,
                 name: meta.name.to_string(),

@@ -23,8 +23,8 @@ pub struct Meta {
     pub version: RStr<'static>,
     /// One line for `plugin list`.
     pub summary: RStr<'static>,
-    /// JSON schema of the configuration.
-    pub schema: RString,
+    /// JSON schema of the configuration. A function, because author code runs in it and may fail.
+    pub schema: extern "C" fn() -> Json,
     /// Configuration JSON → the same with every default filled, or what is wrong with it.
     pub resolve: extern "C" fn(RStr<'_>) -> Json,
 }

@@ -158,9 +158,13 @@ pub fn meta<T: Component>(version: &'static str) -> Meta {
         name: T::NAME.into(),
         version: version.into(),
         summary: T::SUMMARY.into(),
-        schema: RString::from(T::Config::schema().to_string()),
+        schema: schema::<T>,
         resolve: resolve::<T>,
     }
+}
+
+extern "C" fn schema<T: Component>() -> RResult<RString, PluginError> {
+    guard(T::NAME, "schema", || json(&T::Config::schema()))
 }
 
 extern "C" fn resolve<T: Component>(cfg: RStr<'_>) -> RResult<RString, PluginError> {
