@@ -13,6 +13,7 @@
 pub mod checkpoint;
 pub mod error;
 mod grad;
+mod kernels;
 pub mod nn;
 pub mod ops;
 pub mod optim;

@@ -1,12 +1,28 @@
 //! Multi-head attention over short sequences.
-use super::composite;
+//!
+//! On the CPU scores never leave the cache; the backward pass computes them again. Inputs are read
+//! at their strides, so a packed projection or transposed heads cost no copies.
+use super::{composite, fast};
 use crate::error::{Error, Result};
-use candle_core::Tensor;
+use crate::kernels::attention::{Heads, Operands, Sizes, backward, forward};
+use crate::kernels::level;
+use crate::kernels::scratch::uninit;
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Shape, Storage, Tensor, bail};
 
 /// `softmax(q kᵀ · scale) v`. All of shape `(B, H, N, d)` (keys and values may have another
-/// length) → `(B, H, N, d)`.
+/// length, values another width) → `(B, H, N, d)`.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor> {
-    composite::attention(q, k, v, scale)
+    let s = sizes(q, k, v)?;
+    let empty = s.images * s.heads * s.queries * s.keys * s.width * s.value == 0;
+    if !fast::applies(&[q, k, v]) || scale.is_nan() || scale <= 0.0 || empty {
+        return composite::attention(q, k, v, scale);
+    }
+    let unit = |t: &Tensor| -> Result<Tensor> {
+        Ok(if t.stride().last() == Some(&1) { t.clone() } else { t.contiguous()? })
+    };
+    let (q, k, v) = (unit(q)?, unit(k)?, unit(v)?);
+    let op = AttentionOp { scale: scale as f32 };
+    Ok(if fast::tracked(&[&q, &k, &v]) { q.apply_op3(&k, &v, op)? } else { q.apply_op3_no_bwd(&k, &v, &op)? })
 }
 
 /// Self-attention on the packed projection `qkv: (B, N, 3D)`, its last dimension ordered
@@ -14,11 +30,156 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tenso
 pub fn attention_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (_, _, c3) = qkv.dims3()?;
     if heads == 0 || c3 % (3 * heads) != 0 {
-        return Err(Error::argument(
-            "attention_qkv",
-            format!("a last dimension divisible by 3 x {heads} heads"),
-            format!("{c3}"),
-        ));
+        let expected = format!("a last dimension divisible by 3 x {heads} heads");
+        return Err(Error::argument("attention_qkv", expected, c3.to_string()));
     }
-    composite::attention_qkv(qkv, heads)
+    if !fast::applies(&[qkv]) || qkv.elem_count() == 0 {
+        return composite::attention_qkv(qkv, heads);
+    }
+    let qkv = qkv.contiguous()?;
+    let op = PackedOp { heads };
+    Ok(if qkv.track_op() { qkv.apply_op1(op)? } else { qkv.apply_op1_no_bwd(&op)? })
+}
+
+fn sizes(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Sizes> {
+    let (images, heads, queries, width) = q.dims4()?;
+    let (keys, value) = (k.dims4()?.2, v.dims4()?.3);
+    if k.dims() != [images, heads, keys, width] || v.dims() != [images, heads, keys, value] {
+        let got = format!("q {:?}, k {:?}, v {:?}", q.dims(), k.dims(), v.dims());
+        return Err(Error::argument("attention", "q (B, H, N, d), k (B, H, M, d), v (B, H, M, e)", got));
+    }
+    Ok(Sizes { images, heads, queries, keys, width, value })
+}
+
+struct PackedOp {
+    heads: usize,
+}
+
+impl PackedOp {
+    fn sizes(&self, shape: &Shape) -> candle_core::Result<(Sizes, f32)> {
+        let (images, n, c3) = shape.dims3()?;
+        let d = c3 / 3 / self.heads;
+        let s = Sizes { images, heads: self.heads, queries: n, keys: n, width: d, value: d };
+        Ok((s, 1.0 / (d as f32).sqrt()))
+    }
+}
+
+impl CustomOp1 for PackedOp {
+    fn name(&self) -> &'static str {
+        "fused-attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (s, scale) = self.sizes(layout.shape())?;
+        let qkv = fast::values(qkv, layout)?;
+        let mut o = uninit(qkv.len() / 3);
+        let x = Operands::packed(qkv.as_ptr(), o.as_mut_ptr(), s.queries, s.heads, s.width);
+        // SAFETY: qkv is (B, N, 3, H, d) and o (B, N, H, d).
+        unsafe { forward(level(), s, x, scale) };
+        Ok((CpuStorage::F32(o), Shape::from((s.images, s.queries, s.heads * s.width))))
+    }
+
+    fn bwd(&self, qkv: &Tensor, o: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let (s, scale) = self.sizes(qkv.shape())?;
+        let mut d = uninit(qkv.elem_count());
+        fast::with(qkv, |x| {
+            fast::with(o, |o| {
+                fast::with(g, |g| {
+                    let per = |a: *const f32, b: &[f32]| {
+                        Operands::packed(a, b.as_ptr(), s.queries, s.heads, s.width)
+                    };
+                    // SAFETY: all operands have the sizes of the forward pass; d is written only.
+                    unsafe { backward(level(), s, per(x.as_ptr(), o), per(d.as_mut_ptr(), g), scale) };
+                    Ok(())
+                })
+            })
+        })?;
+        Ok(Some(fast::tensor(d, qkv.shape())?))
+    }
+}
+
+struct AttentionOp {
+    scale: f32,
+}
+
+fn heads(storage: &CpuStorage, layout: &Layout) -> candle_core::Result<Heads> {
+    let (CpuStorage::F32(v), &[image, head, token, 1]) = (storage, layout.stride()) else {
+        bail!("attention: expected f32 with unit stride along the width, got {layout:?}");
+    };
+    Ok(Heads::new(v[layout.start_offset()..].as_ptr(), image, head, token))
+}
+
+/// Contiguous heads `(B, H, n, d)`.
+fn contiguous(ptr: *const f32, heads: usize, n: usize, d: usize) -> Heads {
+    Heads::new(ptr, heads * n * d, n * d, d)
+}
+
+impl CustomOp3 for AttentionOp {
+    fn name(&self) -> &'static str {
+        "fused-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        lq: &Layout,
+        k: &CpuStorage,
+        lk: &Layout,
+        v: &CpuStorage,
+        lv: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (images, h, queries, width) = lq.shape().dims4()?;
+        let (keys, value) = (lk.shape().dims4()?.2, lv.shape().dims4()?.3);
+        let s = Sizes { images, heads: h, queries, keys, width, value };
+        let mut o = uninit(images * h * queries * value);
+        let x = Operands {
+            q: heads(q, lq)?,
+            k: heads(k, lk)?,
+            v: heads(v, lv)?,
+            o: contiguous(o.as_mut_ptr(), h, queries, value),
+        };
+        // SAFETY: shapes were checked by `sizes`, strides are those of the tensors.
+        unsafe { forward(level(), s, x, self.scale) };
+        Ok((CpuStorage::F32(o), Shape::from((images, h, queries, value))))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        o: &Tensor,
+        g: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let s = sizes(q, k, v)?;
+        let (mut dq, mut dk, mut dv) =
+            (uninit(q.elem_count()), uninit(k.elem_count()), uninit(v.elem_count()));
+        let g = if g.stride().last() == Some(&1) { g.clone() } else { g.contiguous()? };
+        let guards = [q, k, v, o, &g].map(Tensor::storage_and_layout);
+        let [q_at, k_at, v_at, o_at, g_at] = &guards;
+        let of = |storage: &Storage, layout: &Layout| match storage {
+            Storage::Cpu(cpu) => heads(cpu, layout),
+            _ => bail!("attention: expected a tensor on the CPU"),
+        };
+        let x = Operands {
+            q: of(&q_at.0, q_at.1)?,
+            k: of(&k_at.0, k_at.1)?,
+            v: of(&v_at.0, v_at.1)?,
+            o: of(&o_at.0, o_at.1)?,
+        };
+        let d = Operands {
+            q: contiguous(dq.as_mut_ptr(), s.heads, s.queries, s.width),
+            k: contiguous(dk.as_mut_ptr(), s.heads, s.keys, s.width),
+            v: contiguous(dv.as_mut_ptr(), s.heads, s.keys, s.value),
+            o: of(&g_at.0, g_at.1)?,
+        };
+        // SAFETY: shapes and strides as in the forward pass; the gradients are fresh buffers.
+        unsafe { backward(level(), s, x, d, self.scale) };
+        drop(guards);
+        Ok((
+            Some(fast::tensor(dq, q.shape())?),
+            Some(fast::tensor(dk, k.shape())?),
+            Some(fast::tensor(dv, v.shape())?),
+        ))
+    }
 }

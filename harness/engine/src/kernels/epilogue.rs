@@ -1,0 +1,113 @@
+//! What happens to a tile of a matrix product before it is stored.
+//!
+//! Bias, GELU (keeping its slope for the backward pass), residual sums and products with a saved
+//! slope happen while the tile is in the first-level cache, instead of in passes of their own.
+use super::Isa;
+use super::math::gelu;
+use super::parallel::Shared;
+
+/// The last step of a matrix product `v = A·B`; `r` is the row, `j` the column. Pointers are the
+/// whole matrices, with the layout of `C`.
+#[derive(Clone, Copy)]
+pub(crate) enum Epilogue {
+    /// `v`
+    None,
+    /// `v + bias[j]`
+    Bias(Shared<f32>),
+    /// `gelu(v + bias[j])`; the slope there goes to the second pointer unless it is null.
+    BiasGelu(Shared<f32>, Shared<f32>),
+    /// `residual[r, j] + scale[r]·(v + bias[j])`; a null scale is 1.
+    BiasResidual { bias: Shared<f32>, residual: Shared<f32>, scale: Shared<f32> },
+    /// `v · factor[r, j]`
+    Mul(Shared<f32>),
+}
+
+/// Where a tile lies in `C`.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) row: usize,
+    pub(crate) col: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+impl Epilogue {
+    /// Stores `tile` (stride NR) to `c` (stride `ldc`), adding what is there if `add`.
+    ///
+    /// # Safety
+    /// `place` lies inside `c` and inside every matrix of the epilogue; no other task touches it.
+    #[inline(always)]
+    pub(crate) unsafe fn store<I: Isa>(self, tile: &[f32], place: Place, c: *mut f32, ldc: usize, add: bool) {
+        for r in 0..place.rows {
+            let tile = &tile[r * I::NR..][..place.cols];
+            let at = (place.row + r) * ldc + place.col;
+            // SAFETY: row `r` of the tile's place, see above.
+            unsafe {
+                if place.cols == I::NR {
+                    self.store_row::<I>(&tile[..I::NR], place.row + r, place.col, at, c, add);
+                } else {
+                    self.store_row::<I>(tile, place.row + r, place.col, at, c, add);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_row<I: Isa>(
+        self,
+        tile: &[f32],
+        row: usize,
+        col: usize,
+        at: usize,
+        c: *mut f32,
+        add: bool,
+    ) {
+        let n = tile.len();
+        // SAFETY: `n` values at `at` (matrices) or `col` (bias) exist, see `store`.
+        unsafe {
+            let c = std::slice::from_raw_parts_mut(c.add(at), n);
+            let part =
+                |p: Shared<f32>, start: usize| std::slice::from_raw_parts(p.get().add(start).cast_const(), n);
+            let value = |c: &[f32], j: usize| if add { tile[j] + c[j] } else { tile[j] };
+            match self {
+                Self::None => {
+                    for j in 0..n {
+                        c[j] = value(c, j);
+                    }
+                }
+                Self::Bias(bias) => {
+                    let bias = part(bias, col);
+                    for j in 0..n {
+                        c[j] = value(c, j) + bias[j];
+                    }
+                }
+                Self::BiasGelu(bias, slope) => {
+                    let bias = part(bias, col);
+                    if slope.get().is_null() {
+                        for j in 0..n {
+                            c[j] = gelu::<I>(value(c, j) + bias[j]).0;
+                        }
+                    } else {
+                        let slope = slope.slice(at, n);
+                        for j in 0..n {
+                            (c[j], slope[j]) = gelu::<I>(value(c, j) + bias[j]);
+                        }
+                    }
+                }
+                Self::BiasResidual { bias, residual, scale } => {
+                    let (bias, residual) = (part(bias, col), part(residual, at));
+                    let scale = if scale.get().is_null() { 1.0 } else { *scale.get().add(row) };
+                    for j in 0..n {
+                        c[j] = residual[j] + scale * (value(c, j) + bias[j]);
+                    }
+                }
+                Self::Mul(factor) => {
+                    let factor = part(factor, at);
+                    for j in 0..n {
+                        c[j] = value(c, j) * factor[j];
+                    }
+                }
+            }
+        }
+    }
+}
