@@ -104,6 +104,14 @@ pub enum Error {
         /// What the backend said.
         message: String,
     },
+    /// A picture could not be decoded.
+    #[error("{} is not a readable picture: {message}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        message: String,
+    },
     /// A format name nobody knows.
     #[error("unknown report format `{name}`, expected one of {expected}")]
     UnknownFormat {

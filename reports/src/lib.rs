@@ -6,10 +6,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
+mod figures;
+pub mod grid;
+mod page;
 pub mod plot;
+mod report;
 pub mod runs;
 pub mod table;
 pub mod tables;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use error::Error;
+pub use report::{Options, Output, report, report_of};
+pub use runs::Run;
+pub use write::{Format, Style};

@@ -27,7 +27,8 @@ pub use histogram::{Histogram, Panel, Threshold};
 pub use roc::{Roc, RocCurve, Scored};
 pub use svg::inline;
 
-use canvas::register_fonts;
+pub(crate) use canvas::{Anchor, Weight, register_fonts};
+pub(crate) use svg::{base64, font_faces};
 
 use crate::Error;
 use plotters::coord::Shift;

@@ -8,7 +8,7 @@ use super::shape::{Shape, Source};
 use super::{Entry, Scores};
 use crate::Error;
 use crate::table::{Cell, Row, Table};
-use facebench_protocols::stats::compare::compare;
+use facebench_protocols::stats::compare::{Comparison, compare};
 use facebench_protocols::stats::holm::holm;
 use facebench_protocols::{Aggregation, Interval, Metric};
 
@@ -46,6 +46,11 @@ pub(super) fn compare_rows(
     let mut all = Vec::new();
     for (column, source) in shape.sources.iter().enumerate() {
         let Source::Measure { fold, set, metric } = source else { continue };
+        let also_video =
+            *metric == Metric::FrameAuc && shape.sources.iter().any(|s| s.is_video_auc_of(fold, set));
+        if also_video {
+            continue;
+        }
         let ranked: Vec<usize> = (0..entries.len()).filter(|&i| !entries[i].oracle).collect();
         if !ranked.iter().all(|&i| at_video_level(&entries[i], fold, set, *metric)) {
             continue;
@@ -96,22 +101,26 @@ fn compare_pair(
         if !has(&rows_a) || !has(rows_b) {
             continue;
         }
-        let result = compare(set, &rows_a, rows_b, Aggregation::Mean, RESAMPLES, 0);
-        let what = || format!("{} with {} on {set}", a.name(), b.name());
-        found.push(result.map_err(|e| Error::Statistics { what: what(), message: e.to_string() })?);
+        match compare(set, &rows_a, rows_b, Aggregation::Mean, RESAMPLES, 0) {
+            Ok(comparison) => found.extend(comparison.interval.map(|interval| (comparison, interval))),
+            Err(facebench_protocols::Error::Metric { .. }) => {} // too few videos to test: no mark either way
+            Err(e) => {
+                let what = format!("{} with {} on {set}", a.name(), b.name());
+                return Err(Error::Statistics { what, message: e.to_string() });
+            }
+        }
     }
     if found.is_empty() {
         return Ok(None);
     }
     let n = found.len() as f64;
-    let mean =
-        |f: fn(&facebench_protocols::stats::compare::Comparison) -> f64| found.iter().map(f).sum::<f64>() / n;
-    let interval = Interval { low: mean(|c| c.interval.low), high: mean(|c| c.interval.high) };
-    let mut p: Vec<f64> = found.iter().map(|c| c.p_delong).collect();
+    let mean = |f: fn(&(Comparison, Interval)) -> f64| found.iter().map(f).sum::<f64>() / n;
+    let interval = Interval { low: mean(|(_, i)| i.low), high: mean(|(_, i)| i.high) };
+    let mut p: Vec<f64> = found.iter().map(|(c, _)| c.p_delong).collect();
     p.sort_by(f64::total_cmp);
     let median = p[p.len() / 2]; // the upper one of two: conservative
     let p = if p.len() == 1 { median } else { (2.0 * median).min(1.0) };
-    Ok(Some((mean(|c| c.difference), interval, p)))
+    Ok(Some((mean(|(c, _)| c.difference), interval, p)))
 }
 
 /// Marks the cells that are not different from the best.

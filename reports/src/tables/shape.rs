@@ -25,6 +25,13 @@ pub(super) enum Source {
     Average(Vec<usize>),
 }
 
+impl Source {
+    /// Whether this is the video AUC of a set.
+    pub(super) fn is_video_auc_of(&self, in_fold: &str, of_set: &str) -> bool {
+        matches!(self, Source::Measure { fold, set, metric: Metric::VideoAuc } if fold == in_fold && set == of_set)
+    }
+}
+
 impl Shape {
     pub(super) fn new() -> Self {
         Shape { columns: Vec::new(), sources: Vec::new(), caption: Vec::new(), intervals: false }

@@ -1,0 +1,288 @@
+//! Which figures a report has, and from which runs.
+//!
+//! Per protocol: bars per head, paired differences, a heat map of all rows and sets, ROC curves and score histograms at
+//! video level. Per pre-training: its loss curves. Everything that needs scores is left out where there are none.
+
+use crate::Error;
+use crate::plot::{
+    Bar, Bars, Curves, Difference, Figure, Forest, Heat, Histogram, Line, Roc, RocCurve, Scored, Threshold,
+    render,
+};
+use crate::runs::Run;
+use crate::tables::{Entry, Study};
+use facebench_protocols::{Metric, ScoreRow};
+
+/// Curves with bands side by side before the bands hide each other.
+const BANDS: usize = 4;
+/// Curves in one figure.
+const CURVES: usize = 12;
+/// Resamples of a band.
+const RESAMPLES: usize = 400;
+
+/// Section of the report a figure belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Summaries, shown open.
+    Main,
+    /// ROC curves.
+    Roc,
+    /// Score histograms.
+    Scores,
+    /// Training curves.
+    Training,
+}
+
+/// The figures of a study.
+pub(crate) fn of_study(study: &mut Study<'_>, png: bool) -> Result<Vec<(Place, Figure)>, Error> {
+    let mut figures = Vec::new();
+    for bars in bars(study) {
+        figures.push((Place::Main, render(&bars, png)?));
+    }
+    if let Some(forest) = forest(study) {
+        figures.push((Place::Main, render(&forest, png)?));
+    }
+    if let Some(heat) = heat(study) {
+        figures.push((Place::Main, render(&heat, png)?));
+    }
+    for (fold, set) in sets(study) {
+        for roc in rocs(study, &fold, &set)? {
+            figures.push((Place::Roc, render(&roc, png)?));
+        }
+    }
+    for i in 0..study.entries.len() {
+        if let Some(histogram) = histogram(study, i)? {
+            figures.push((Place::Scores, render(&histogram, png)?));
+        }
+    }
+    Ok(figures)
+}
+
+/// Loss curves of every pre-training.
+pub(crate) fn of_training(runs: &[Run], png: bool) -> Result<Vec<(Place, Figure)>, Error> {
+    let mut figures = Vec::new();
+    for run in runs.iter().filter(|r| r.record.kind == "pretrain") {
+        let series = run.curves()?;
+        let lines =
+            series.into_iter().filter(|s| s.name != "lr").map(|s| Line { name: s.name, points: s.points });
+        let lines: Vec<Line> = lines.collect();
+        if lines.is_empty() {
+            continue;
+        }
+        let name = if run.record.name.is_empty() { run.short() } else { run.record.name.clone() };
+        let curves = Curves {
+            id: slug(&["training", &name, &run.short()]),
+            title: marked(&format!("Pre-training {name}, seed {}", run.record.seed), run.record.synthetic),
+            x: "epoch".into(),
+            y: "mean over the epoch".into(),
+            log_x: false,
+            lines,
+        };
+        figures.push((Place::Training, render(&curves, png)?));
+    }
+    Ok(figures)
+}
+
+fn marked(title: &str, synthetic: bool) -> String {
+    if synthetic { format!("{title} · synthetic") } else { title.to_owned() }
+}
+
+/// Parts joined by hyphens, only lower-case letters, digits and hyphens.
+pub(crate) fn slug(parts: &[&str]) -> String {
+    let mut out = String::new();
+    for c in parts.join("-").chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else if c == '+' {
+            out.push('p'); // FF++ is not FF
+        } else if !out.ends_with('-') && !out.is_empty() {
+            out.push('-');
+        }
+    }
+    out.trim_end_matches('-').to_owned()
+}
+
+/// `(fold, set)` in the order of the runs.
+fn sets(study: &Study<'_>) -> Vec<(String, String)> {
+    let mut sets: Vec<(String, String)> = Vec::new();
+    for ((fold, _), run) in study.entries.iter().flat_map(|e| &e.runs) {
+        for m in run.record.evaluation.iter().flat_map(|e| &e.sets) {
+            if !sets.iter().any(|(f, s)| f == fold && *s == m.set) {
+                sets.push((fold.clone(), m.set.clone()));
+            }
+        }
+    }
+    sets
+}
+
+/// Name of a set for people: the fold where there are several.
+fn set_name(study: &Study<'_>, fold: &str, set: &str) -> String {
+    let several = study.entries.iter().flat_map(|e| e.runs.keys()).any(|(f, _)| f != fold);
+    if several { fold.to_owned() } else { set.to_owned() }
+}
+
+/// The run of an entry in a fold with its lowest seed.
+fn first<'a>(entry: &Entry<'a>, fold: &str) -> Option<&'a Run> {
+    entry.runs.iter().find(|((f, _), _)| f == fold).map(|(_, run)| *run)
+}
+
+/// Mean over seeds of a metric, with the mean interval.
+fn mean(entry: &Entry<'_>, fold: &str, set: &str, metric: Metric) -> Option<(f64, Option<(f64, f64)>)> {
+    let seeds = entry.seeds();
+    let measures: Vec<_> = seeds.iter().filter_map(|&s| entry.measures(fold, set, s)).collect();
+    let values: Option<Vec<f64>> = measures.iter().map(|m| metric.of(m)).collect();
+    let values = values.filter(|v| !v.is_empty())?;
+    let n = values.len() as f64;
+    let limits: Option<Vec<_>> = measures.iter().map(|m| m.video_auc_ci).collect();
+    let ends =
+        limits.map(|l| (l.iter().map(|i| i.low).sum::<f64>() / n, l.iter().map(|i| i.high).sum::<f64>() / n));
+    Some((values.iter().sum::<f64>() / n, ends))
+}
+
+fn heads<'s>(study: &'s Study<'_>) -> Vec<&'s str> {
+    let mut heads: Vec<&str> = Vec::new();
+    for entry in study.entries.iter().filter(|e| !e.oracle) {
+        if !heads.contains(&entry.head.as_str()) {
+            heads.push(&entry.head);
+        }
+    }
+    heads
+}
+
+fn bars(study: &Study<'_>) -> Vec<Bars> {
+    let mut figures = Vec::new();
+    for head in heads(study) {
+        let entries: Vec<&Entry<'_>> = study.entries.iter().filter(|e| !e.oracle && e.head == head).collect();
+        let mut bars = Vec::new();
+        for (fold, set) in sets(study) {
+            for entry in &entries {
+                if let Some((value, interval)) = mean(entry, &fold, &set, Metric::VideoAuc) {
+                    bars.push(Bar {
+                        category: set_name(study, &fold, &set),
+                        series: entry.name().trim_end_matches(&format!(", {head}")).to_owned(),
+                        value: value * 100.0,
+                        interval: interval.map(|(l, h)| (l * 100.0, h * 100.0)),
+                    });
+                }
+            }
+        }
+        if !bars.is_empty() {
+            figures.push(Bars {
+                id: slug(&["bars", &study.table.id, head]),
+                title: marked(
+                    &format!("Video AUC with head {head} · {}", study.part.stamp.id),
+                    study.part.synthetic,
+                ),
+                y: "Video AUC (%), 95 % interval".into(),
+                base: 50.0,
+                bars,
+            });
+        }
+    }
+    figures
+}
+
+fn forest(study: &Study<'_>) -> Option<Forest> {
+    let row = |c: &crate::tables::Compared| Difference {
+        name: format!("{} − {}", study.entries[c.entry].name(), study.entries[c.best].name()),
+        group: format!("{} · best: {}", c.set, study.entries[c.best].name()),
+        delta: c.difference * 100.0,
+        interval: (c.interval.low * 100.0, c.interval.high * 100.0),
+        p: c.p,
+        different: c.different(),
+    };
+    let mut rows: Vec<Difference> = study.compared.iter().map(row).collect();
+    for (row, c) in rows.iter_mut().zip(&study.compared) {
+        row.name = study.entries[c.entry].name();
+    }
+    (!rows.is_empty()).then(|| Forest {
+        id: slug(&["differences", &study.table.id]),
+        title: marked(&format!("Difference to the best row · {}", study.part.stamp.id), study.part.synthetic),
+        x: "Δ video AUC (points), 95 % interval".into(),
+        rows,
+    })
+}
+
+fn heat(study: &Study<'_>) -> Option<Heat> {
+    let sets = sets(study);
+    let entries: Vec<&Entry<'_>> = study.entries.iter().filter(|e| !e.oracle).collect();
+    if sets.len() < 2 || entries.len() < 2 {
+        return None;
+    }
+    let value =
+        |e: &Entry<'_>, (fold, set): &(String, String)| mean(e, fold, set, Metric::VideoAuc).map(|v| v.0);
+    Some(Heat {
+        id: slug(&["heat", &study.table.id]),
+        title: marked(
+            &format!("Video AUC (%) of all rows and test sets · {}", study.part.stamp.id),
+            study.part.synthetic,
+        ),
+        row_axis: "model, head".into(),
+        column_axis: "tested on".into(),
+        rows: entries.iter().map(|e| e.name()).collect(),
+        columns: sets.iter().map(|(f, s)| set_name(study, f, s)).collect(),
+        values: entries.iter().map(|e| sets.iter().map(|s| value(e, s)).collect()).collect(),
+        range: (0.5, 1.0),
+        shift: 2,
+        decimals: 1,
+    })
+}
+
+fn rocs(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Vec<Roc>, Error> {
+    let shown: Vec<(String, &Run)> = study
+        .entries
+        .iter()
+        .filter(|e| !e.oracle)
+        .filter_map(|e| Some((e.name(), first(e, fold)?)))
+        .take(CURVES)
+        .collect();
+    let resamples = if shown.len() <= BANDS { RESAMPLES } else { 0 };
+    let name = set_name(study, fold, set);
+    let mut curves = Vec::new();
+    for (name, run) in shown {
+        let rows = study.scores.of(run)?.unwrap_or_default();
+        let samples = scored(rows, set);
+        if !samples.is_empty() {
+            curves.push(RocCurve::of(&name, &samples, resamples)?);
+        }
+    }
+    if curves.is_empty() {
+        return Ok(Vec::new());
+    }
+    let title = |kind: &str| {
+        marked(&format!("ROC on {name}, videos{kind} · {}", study.part.stamp.id), study.part.synthetic)
+    };
+    let base = slug(&["roc", &study.table.id, &name]);
+    Ok(vec![
+        Roc { id: base.clone(), title: title(""), log_x: false, curves: curves.clone() },
+        Roc { id: format!("{base}-log"), title: title(", low false positive rates"), log_x: true, curves },
+    ])
+}
+
+/// Video rows as ROC samples.
+fn scored(rows: &[ScoreRow], set: &str) -> Vec<Scored> {
+    let of_set = rows.iter().filter(|r| r.set == set).enumerate();
+    of_set.map(|(video, r)| Scored { score: r.score, fake: r.label == 1, video }).collect()
+}
+
+fn histogram(study: &mut Study<'_>, index: usize) -> Result<Option<Histogram>, Error> {
+    let (name, oracle) = (study.entries[index].name(), study.entries[index].oracle);
+    let mut histogram = Histogram::new(
+        &slug(&["scores", &study.table.id, &name]),
+        &marked(&format!("Scores of {name} · {}", study.part.stamp.id), study.part.synthetic),
+    );
+    for (fold, set) in sets(study) {
+        let Some(run) = first(&study.entries[index], &fold).filter(|_| !oracle) else { continue };
+        let measures = run.record.evaluation.iter().flat_map(|e| &e.sets).find(|m| m.set == set);
+        let dev = measures.and_then(|m| m.dev_threshold);
+        let name = set_name(study, &fold, &set);
+        let rows = study.scores.of(run)?.unwrap_or_default();
+        let scores: Vec<(f64, bool)> =
+            rows.iter().filter(|r| r.set == set).map(|r| (r.score, r.label == 1)).collect();
+        if !scores.is_empty() {
+            let thresholds =
+                dev.map(|at| Threshold { name: "threshold at the EER of the development set".into(), at });
+            histogram.add(&name, scores.into_iter(), thresholds.into_iter().collect());
+        }
+    }
+    Ok((!histogram.panels.is_empty()).then_some(histogram))
+}

@@ -1,0 +1,127 @@
+//! Picture grids: masks and reconstructions, one example per column, one kind of picture per row.
+//!
+//! Pictures are enlarged by whole factors without smoothing, so that a patch stays a patch. Captions use the embedded
+//! font. The legend says what hidden and covered patches look like.
+
+use crate::Error;
+use crate::plot::{Anchor, Pen, Weight, encode_png, palette, register_fonts};
+use image::RgbImage;
+use plotters::prelude::{BitMapBackend, IntoDrawingArea};
+use std::path::Path;
+
+/// Rows of the mask-and-reconstruction grid: file-name part and caption.
+pub const KINDS: [(&str, &str); 4] = [
+    ("image", "image"),
+    ("masked", "masked"),
+    ("reconstruction", "reconstruction"),
+    ("region", "covered region"),
+];
+
+/// Pixels per CSS pixel.
+const SCALE: u32 = 2;
+/// Smallest side of a picture in pixels; smaller ones are enlarged.
+const SIDE: u32 = 176;
+/// Most examples side by side.
+const ACROSS: usize = 8;
+/// Space between pictures, and room for row captions and the title, in pixels.
+const GAP: u32 = 12;
+const LEFT: u32 = 230;
+const TOP: u32 = 76;
+
+/// A labelled grid of pictures.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    /// File-name-safe name.
+    pub id: String,
+    /// Heading; should say `synthetic` where the faces are.
+    pub title: String,
+    /// Caption and pictures of each row; rows may differ in length.
+    pub rows: Vec<(String, Vec<RgbImage>)>,
+    /// Line below the pictures.
+    pub note: String,
+}
+
+impl Grid {
+    /// The grid of the pictures a pre-training left in `folder` as `{i}-{kind}.png`; `None` if there are none.
+    ///
+    /// # Errors
+    /// A picture that is there cannot be read.
+    pub fn reconstructions(id: &str, title: &str, folder: &Path) -> Result<Option<Self>, Error> {
+        let mut rows = Vec::new();
+        for (kind, caption) in KINDS {
+            let mut pictures = Vec::new();
+            for i in 0..ACROSS {
+                let path = folder.join(format!("{i}-{kind}.png"));
+                if path.is_file() {
+                    pictures.push(read(&path)?);
+                }
+            }
+            if !pictures.is_empty() {
+                rows.push((caption.to_owned(), pictures));
+            }
+        }
+        let note = "grey: hidden from the encoder · tinted: the facial region hidden as a whole".into();
+        Ok((!rows.is_empty()).then(|| Grid { id: id.into(), title: title.into(), rows, note }))
+    }
+
+    /// The grid as PNG.
+    ///
+    /// # Errors
+    /// No pictures, or the encoder fails.
+    pub fn png(&self) -> Result<Vec<u8>, Error> {
+        let failed = |message: String| Error::Backend { figure: self.id.clone(), message };
+        let first = self.rows.iter().flat_map(|r| &r.1).next();
+        let Some(first) = first.filter(|p| p.width() > 0 && p.height() > 0) else {
+            return Err(Error::Figure { figure: self.id.clone(), message: "no pictures".into() });
+        };
+        let factor = SIDE.div_ceil(first.width().max(first.height())).max(1);
+        let (w, h) = (first.width() * factor, first.height() * factor);
+        let across =
+            u32::try_from(self.rows.iter().map(|r| r.1.len()).max().unwrap_or(0)).unwrap_or(u32::MAX);
+        let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let (width, height) = (LEFT + across * (w + GAP) + GAP, TOP + rows * (h + GAP) + 56);
+        let mut pixels = vec![255_u8; width as usize * height as usize * 3];
+        for (r, (_, pictures)) in (0..).zip(&self.rows) {
+            for (c, picture) in (0..).zip(pictures) {
+                blit(&mut pixels, width, picture, (LEFT + c * (w + GAP), TOP + r * (h + GAP)), (w, h));
+            }
+        }
+        self.captions(&mut pixels, (width, height), h).map_err(failed)?;
+        encode_png(&pixels, width, height).map_err(failed)
+    }
+
+    fn captions(&self, pixels: &mut [u8], (width, height): (u32, u32), picture: u32) -> Result<(), String> {
+        register_fonts();
+        let pen = Pen::bitmap(SCALE);
+        let css = |v: u32| f64::from(v) / f64::from(SCALE);
+        let area = BitMapBackend::with_buffer(pixels, (width, height)).into_drawing_area();
+        let text = |text: &str, at: (f64, f64), size: f64, weight: Weight, colour| {
+            let text = pen.fit(text, size, weight, css(width) - at.0 - 8.0);
+            pen.text(&area, &text, at, size, (Anchor::Left, weight, colour)).map_err(|e| e.to_string())
+        };
+        text(&self.title, (12.0, 22.0), 13.0, Weight::Bold, palette::INK)?;
+        for (r, (caption, _)) in (0..).zip(&self.rows) {
+            let middle = css(TOP + r * (picture + GAP) + picture / 2) + 4.0;
+            text(caption, (12.0, middle), 12.0, Weight::Normal, palette::INK)?;
+        }
+        text(&self.note, (12.0, css(height) - 12.0), 11.0, Weight::Normal, palette::FAINT)?;
+        area.present().map_err(|e| e.to_string())
+    }
+}
+
+fn read(path: &Path) -> Result<RgbImage, Error> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let picture = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png);
+    picture.map(|p| p.to_rgb8()).map_err(|e| Error::Picture { path: path.to_owned(), message: e.to_string() })
+}
+
+/// Copies `picture`, scaled to `(w, h)` by nearest neighbour, to `(left, top)`.
+fn blit(pixels: &mut [u8], width: u32, picture: &RgbImage, (left, top): (u32, u32), (w, h): (u32, u32)) {
+    for y in 0..h {
+        for x in 0..w {
+            let source = picture.get_pixel(x * picture.width() / w, y * picture.height() / h);
+            let at = ((top + y) as usize * width as usize + (left + x) as usize) * 3;
+            pixels[at..at + 3].copy_from_slice(&source.0);
+        }
+    }
+}
