@@ -167,15 +167,15 @@ pub enum Error {
     #[error("{fold}: {kind} {name} is in both {first} and {second} ({count} such)\nhint: {hint}")]
     Leak {
         /// The fold.
-        fold: String,
+        fold: Box<str>,
         /// `sample`, `video` or `subject`.
         kind: &'static str,
         /// The first one found, in order of name.
-        name: String,
+        name: Box<str>,
         /// One side.
-        first: String,
+        first: Box<str>,
         /// The other side.
-        second: String,
+        second: Box<str>,
         /// How many such names.
         count: usize,
         /// What to do.

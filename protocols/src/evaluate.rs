@@ -1,187 +1,134 @@
-//! From scores to the numbers of a fold: every test set at frame and video level.
+//! From scores to the numbers of a fold: every test set at frame and video level, with intervals and findings.
+//!
+//! Intervals resample videos (see [`crate::stats`]); the threshold for HTER comes from the development videos and
+//! is held fixed. The order of rows never matters. A set without rows is left out and said so; a set that the fold
+//! does not have, a NaN, a duplicate or a set of one class is an error.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::audit::Finding;
+use crate::audit::{self, Finding, Severity};
 use crate::error::{Error, Result};
 use crate::metrics::{self, MetricError, Roc, video};
-use crate::protocol::{Family, Fold, Protocol};
+use crate::protocol::{Assembled, Family, Fold, Protocol};
 use crate::scores::{ScoreRow, check_scores};
+use crate::stats::{Observations, Plan, auc_interval, eer_resamples, hter_resamples};
 
-/// A 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
+pub use crate::measures::{Evaluation, Interval, Measures, Metric};
+
+/// Resamples of each interval, unless asked otherwise.
+pub const RESAMPLES: usize = 1000;
+/// Bins of the calibration error.
+const ECE_BINS: usize = 15;
+
+/// What [`evaluate_with`] may be told beyond the scores.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Resamples of each interval; 0 leaves intervals out.
+    pub resamples: usize,
+    /// Seed of the resampling.
+    pub seed: u64,
+    /// What should have been scored, for the coverage audit.
+    pub expected: Option<&'a Assembled>,
+    /// `Some(false)`: real data, to be compared with the published sizes.
+    pub synthetic: Option<bool>,
 }
 
-/// A number that can rank models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// AUC over frames.
-    FrameAuc,
-    /// AUC over videos.
-    VideoAuc,
-    /// EER over frames.
-    FrameEer,
-    /// EER over videos.
-    VideoEer,
-    /// HTER over videos at the development threshold.
-    HterDev,
-    /// HTER over videos at the test set's own threshold: an oracle, never called plain HTER.
-    HterOracle,
-    /// TPR at 1 % FPR over videos.
-    TprAtFpr1,
-    /// Balanced accuracy over videos at 0.5.
-    BalancedAcc,
-}
-
-impl Metric {
-    /// Whether larger is better.
-    pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::FrameEer | Self::VideoEer | Self::HterDev | Self::HterOracle)
-    }
-
-    /// Column heading; the unit is a fraction in [0, 1].
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::FrameAuc => "frame AUC",
-            Self::VideoAuc => "video AUC",
-            Self::FrameEer => "frame EER",
-            Self::VideoEer => "video EER",
-            Self::HterDev => "HTER (dev threshold)",
-            Self::HterOracle => "HTER (oracle threshold)",
-            Self::TprAtFpr1 => "TPR@FPR=1%",
-            Self::BalancedAcc => "balanced accuracy",
-        }
-    }
-
-    /// The metric's value; absent where a development set is needed and there was none.
-    pub fn of(self, measures: &Measures) -> Option<f64> {
-        match self {
-            Self::FrameAuc => Some(measures.frame_auc),
-            Self::VideoAuc => Some(measures.video_auc),
-            Self::FrameEer => Some(measures.frame_eer),
-            Self::VideoEer => Some(measures.video_eer),
-            Self::HterDev => measures.hter_dev,
-            Self::HterOracle => Some(measures.hter_oracle),
-            Self::TprAtFpr1 => Some(measures.tpr_at_fpr1),
-            Self::BalancedAcc => Some(measures.balanced_acc),
-        }
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { resamples: RESAMPLES, seed: 0, expected: None, synthetic: None }
     }
 }
 
-/// The numbers of one test set; fractions in [0, 1].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Measures {
-    /// Test-set name.
-    pub set: String,
-    /// Whether training saw the same data set.
-    pub in_domain: bool,
-    /// Frames scored: `[real, fake]`.
-    pub frames: [usize; 2],
-    /// Videos scored: `[real, fake]`.
-    pub videos: [usize; 2],
-    /// AUC over frames.
-    pub frame_auc: f64,
-    /// AUC over videos.
-    pub video_auc: f64,
-    /// EER over frames, interpolated.
-    pub frame_eer: f64,
-    /// EER over videos, interpolated.
-    pub video_eer: f64,
-    /// HTER over videos at [`Measures::dev_threshold`].
-    pub hter_dev: Option<f64>,
-    /// HTER over videos at the test set's own EER threshold. An oracle; call it so.
-    pub hter_oracle: f64,
-    /// TPR at FPR ≤ 1 % over videos. Positive is fake; for anti-spoofing positive is *live*, as that field has it.
-    pub tpr_at_fpr1: f64,
-    /// Balanced accuracy over videos; fake if score > 0.5.
-    pub balanced_acc: f64,
-    /// EER threshold of the development videos.
-    pub dev_threshold: Option<f64>,
-    /// 95 % interval of `video_auc`: cluster bootstrap over videos.
-    pub video_auc_ci: Option<Interval>,
-    /// 95 % interval of `frame_auc`: cluster bootstrap over videos.
-    pub frame_auc_ci: Option<Interval>,
-    /// 95 % interval of `video_eer`: cluster bootstrap over videos.
-    pub video_eer_ci: Option<Interval>,
-    /// 95 % interval of `hter_dev`, the threshold held fixed: cluster bootstrap over videos.
-    pub hter_dev_ci: Option<Interval>,
-    /// Average precision over frames, fake positive.
-    pub frame_ap: f64,
-    /// Average precision over videos, fake positive.
-    pub video_ap: f64,
-    /// Log loss over frames, natural logarithm.
-    pub log_loss: f64,
-    /// Expected calibration error over frames, 15 bins.
-    pub ece: f64,
-}
-
-/// The numbers of a fold.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Evaluation {
-    /// Test sets, in the protocol's order.
-    pub sets: Vec<Measures>,
-    /// The development set, where there are scores of it. It chose the checkpoint, so it is no result.
-    pub dev: Option<Measures>,
-    /// What looks wrong.
-    pub findings: Vec<Finding>,
-}
-
-/// Numbers of every test set in `rows`; `rows` may come in any order.
+/// Numbers of every test set in `rows`, with 1,000 resamples and seed 0.
 ///
 /// # Errors
-/// Rows that fail [`check_scores`], a set that the fold does not have, one class in a set.
+/// Rows that fail [`check_scores`], a set that the fold does not have, no test set at all, one class in a set.
 pub fn evaluate(protocol: &Protocol, fold: &Fold, rows: &[ScoreRow]) -> Result<Evaluation> {
-    check_scores(rows)?;
-    let mut out = Evaluation::default();
-    let of = |name: &str| rows.iter().filter(|r| r.set == name).collect::<Vec<_>>();
-    let dev = of("dev");
-    let mut threshold = None;
-    if !dev.is_empty() {
-        let measures = measure(protocol, "dev", true, &dev, None)?;
-        threshold = Some(measures.1);
-        out.dev = Some(measures.0);
-    }
-    for test in &fold.tests {
-        let rows = of(&test.name);
-        if !rows.is_empty() {
-            out.sets.push(measure(protocol, &test.name, test.in_domain, &rows, threshold)?.0);
-        }
-    }
-    Ok(out)
+    evaluate_with(protocol, fold, rows, &Options::default())
 }
 
+/// As [`evaluate`], told more.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_with(
+    protocol: &Protocol,
+    fold: &Fold,
+    rows: &[ScoreRow],
+    options: &Options,
+) -> Result<Evaluation> {
+    check_scores(rows)?;
+    known_sets(fold, rows)?;
+    let mut findings = audit::protocol_findings(protocol);
+    let of = |name: &str| {
+        let mut rows: Vec<&ScoreRow> = rows.iter().filter(|r| r.set == name).collect();
+        rows.sort_by(|a, b| a.key().cmp(&b.key())); // sums of floats depend on their order; results must not
+        rows
+    };
+    let mut set = |name: &str, in_domain, threshold| -> Result<Option<(Measures, f64)>> {
+        let rows = of(name);
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let measured = measure(protocol, name, in_domain, &rows, threshold, options)?;
+        findings.extend(audit::set_findings(protocol, fold, &measured.0, &rows, options));
+        Ok(Some(measured))
+    };
+    let (dev, threshold) = set("dev", true, None)?.unzip();
+    let mut sets = Vec::new();
+    let mut absent = Vec::new();
+    for test in &fold.tests {
+        match set(&test.name, test.in_domain, threshold)? {
+            Some((measures, _)) => sets.push(measures),
+            None => absent.push(test.name.clone()),
+        }
+    }
+    if sets.is_empty() {
+        return Err(Error::Empty { what: format!("fold {}: every test set", fold.name) });
+    }
+    findings.extend(audit::absence_findings(protocol, dev.is_some(), &absent));
+    findings.sort_by_key(|f: &Finding| f.severity); // stable: within a severity in order of the sets
+    Ok(Evaluation { sets, dev, findings })
+}
+
+impl Evaluation {
+    /// Whether a finding says that the numbers must not be used.
+    pub fn stopped(&self) -> bool {
+        self.findings.iter().any(|f| f.severity == Severity::Stop)
+    }
+}
+
+fn known_sets(fold: &Fold, rows: &[ScoreRow]) -> Result<()> {
+    let known = |set: &str| set == "dev" || fold.tests.iter().any(|t| t.name == set);
+    match rows.iter().find(|r| !known(&r.set)) {
+        None => Ok(()),
+        Some(row) => Err(Error::UnknownSet {
+            set: row.set.clone(),
+            fold: fold.name.clone(),
+            known: std::iter::once("dev")
+                .chain(fold.tests.iter().map(|t| t.name.as_str()))
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+    }
+}
+
+/// The numbers of one set and its own EER threshold over videos.
 fn measure(
     protocol: &Protocol,
     set: &str,
     in_domain: bool,
     rows: &[&ScoreRow],
     dev_threshold: Option<f64>,
+    options: &Options,
 ) -> Result<(Measures, f64)> {
     let bad = |level| move |source: MetricError| Error::Metric { set: set.to_owned(), level, source };
     let videos = video::group(rows, protocol.aggregation)?;
-    let (scores, labels): (Vec<f64>, Vec<u8>) = rows.iter().map(|r| (r.score, r.label)).unzip();
-    let (v_scores, v_labels): (Vec<f64>, Vec<u8>) = videos.iter().map(|v| (v.score, v.row.label)).unzip();
-    let frame = Roc::new(&scores, &labels).map_err(bad("frame"))?;
-    let video = Roc::new(&v_scores, &v_labels).map_err(bad("video"))?;
-    let hter = |t: f64| metrics::hter_at(&v_scores, &v_labels, t).map_err(bad("video"));
+    let level = Levels::new(rows, &videos);
+    let (frames, clips) = (level.frames(), level.videos());
+    let frame = Roc::new(frames.scores, frames.labels).map_err(bad("frame"))?;
+    let video = Roc::new(clips.scores, clips.labels).map_err(bad("video"))?;
+    let hter = |t: f64| metrics::hter_at(clips.scores, clips.labels, t).map_err(bad("video"));
     let own = video.eer_threshold();
-    let tpr = if protocol.family == Family::AntiSpoofing {
-        let live: Vec<f64> = v_scores.iter().map(|s| -s).collect(); // exact, unlike 1 − score
-        let is_live: Vec<u8> = v_labels.iter().map(|l| 1 - l).collect();
-        metrics::tpr_at_fpr(&live, &is_live, 0.01).map_err(bad("video"))?
-    } else {
-        video.tpr_at_fpr(0.01)
-    };
-    let measures = Measures {
+    let mut out = Measures {
         set: set.to_owned(),
         in_domain,
         frames: [frame.reals() as usize, frame.fakes() as usize],
@@ -192,15 +139,65 @@ fn measure(
         video_eer: video.eer(),
         hter_dev: dev_threshold.map(hter).transpose()?,
         hter_oracle: hter(own)?,
-        tpr_at_fpr1: tpr,
-        balanced_acc: metrics::balanced_accuracy(&v_scores, &v_labels, 0.5).map_err(bad("video"))?,
+        tpr_at_fpr1: tpr_at_fpr1(protocol.family, &video, clips).map_err(bad("video"))?,
+        balanced_acc: metrics::balanced_accuracy(clips.scores, clips.labels, 0.5).map_err(bad("video"))?,
         dev_threshold,
         frame_ap: frame.average_precision(),
         video_ap: video.average_precision(),
-        log_loss: metrics::log_loss(&scores, &labels, metrics::calibration::LOG_LOSS_EPS)
+        log_loss: metrics::log_loss(frames.scores, frames.labels, metrics::calibration::LOG_LOSS_EPS)
             .map_err(bad("frame"))?,
-        ece: metrics::ece(&scores, &labels, 15).map_err(bad("frame"))?,
+        ece: metrics::ece(frames.scores, frames.labels, ECE_BINS).map_err(bad("frame"))?,
         ..Measures::default()
     };
-    Ok((measures, own))
+    if options.resamples > 0 {
+        let plan = Plan::new(&clips, options.resamples, options.seed).map_err(bad("video"))?;
+        out.video_auc_ci = auc_interval(&clips, &plan).map_err(bad("video"))?;
+        out.frame_auc_ci = auc_interval(&frames, &plan).map_err(bad("frame"))?;
+        out.video_eer_ci = plan.interval(&eer_resamples(&clips, &plan));
+        out.hter_dev_ci = dev_threshold.and_then(|t| plan.interval(&hter_resamples(&clips, &plan, t)));
+    }
+    Ok((out, own))
+}
+
+/// Scores of a set at both levels, with the video of each frame.
+struct Levels {
+    frame: (Vec<f64>, Vec<u8>, Vec<u32>),
+    video: (Vec<f64>, Vec<u8>, Vec<u32>),
+}
+
+impl Levels {
+    fn new(rows: &[&ScoreRow], videos: &[video::Video]) -> Self {
+        let key = |r: &ScoreRow| (r.dataset.clone(), r.method.clone(), r.video.clone());
+        let index: std::collections::BTreeMap<_, u32> =
+            videos.iter().zip(0..).map(|(v, i)| (key(v.row), i)).collect();
+        let frame = (
+            rows.iter().map(|r| r.score).collect(),
+            rows.iter().map(|r| r.label).collect(),
+            rows.iter().map(|r| index[&key(r)]).collect(),
+        );
+        let video = (
+            videos.iter().map(|v| v.score).collect(),
+            videos.iter().map(|v| v.row.label).collect(),
+            (0..videos.len() as u32).collect(),
+        );
+        Self { frame, video }
+    }
+
+    fn frames(&self) -> Observations<'_> {
+        Observations { scores: &self.frame.0, labels: &self.frame.1, clusters: &self.frame.2 }
+    }
+
+    fn videos(&self) -> Observations<'_> {
+        Observations { scores: &self.video.0, labels: &self.video.1, clusters: &self.video.2 }
+    }
+}
+
+/// TPR at FPR ≤ 1 %: positive is fake, or live in anti-spoofing.
+fn tpr_at_fpr1(family: Family, video: &Roc, clips: Observations) -> std::result::Result<f64, MetricError> {
+    if family != Family::AntiSpoofing {
+        return Ok(video.tpr_at_fpr(0.01));
+    }
+    let live: Vec<f64> = clips.scores.iter().map(|s| -s).collect(); // exact, unlike 1 − score
+    let is_live: Vec<u8> = clips.labels.iter().map(|l| 1 - l).collect();
+    metrics::tpr_at_fpr(&live, &is_live, 0.01)
 }

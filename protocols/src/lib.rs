@@ -13,6 +13,7 @@ pub mod dataset;
 mod error;
 pub mod evaluate;
 pub mod frames;
+pub mod measures;
 pub mod metrics;
 mod nearest;
 pub mod protocol;
@@ -25,7 +26,8 @@ pub mod stats;
 pub use audit::{Finding, Severity};
 pub use dataset::{DatasetInfo, dataset, datasets};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Interval, Measures, Metric, evaluate};
+pub use evaluate::{evaluate, evaluate_with};
+pub use measures::{Evaluation, Interval, Measures, Metric};
 pub use metrics::MetricError;
 pub use nearest::nearest;
 pub use protocol::{

@@ -62,6 +62,11 @@ impl ScoreRow {
         format!("{}/{}/{}", self.dataset, self.method, self.video)
     }
 
+    /// Order of identities, as for samples.
+    pub(crate) fn key(&self) -> (&str, &str, &str, u32) {
+        (&self.dataset, &self.method, &self.video, self.frame)
+    }
+
     pub(crate) fn in_set(&self) -> String {
         format!("{}:{}", self.set, self.id())
     }

@@ -24,9 +24,7 @@ pub struct Video<'a> {
 /// A video whose frames carry both labels.
 pub fn group<'a>(rows: &[&'a ScoreRow], aggregation: Aggregation) -> Result<Vec<Video<'a>>> {
     let mut sorted = rows.to_vec();
-    sorted.sort_by(|a, b| {
-        (&a.dataset, &a.method, &a.video, a.frame).cmp(&(&b.dataset, &b.method, &b.video, b.frame))
-    });
+    sorted.sort_by(|a, b| a.key().cmp(&b.key()));
     sorted
         .chunk_by(|a, b| (&a.dataset, &a.method, &a.video) == (&b.dataset, &b.method, &b.video))
         .map(|frames| {

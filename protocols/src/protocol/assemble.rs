@@ -169,11 +169,11 @@ impl Fold {
         let leak = |kind, names: Vec<String>, hint| match names.first() {
             None => Ok(()),
             Some(name) => Err(Error::Leak {
-                fold: self.name.clone(),
+                fold: self.name.as_str().into(),
                 kind,
-                name: name.clone(),
-                first: first.to_owned(),
-                second: second.to_owned(),
+                name: name.as_str().into(),
+                first: first.into(),
+                second: second.into(),
                 count: names.len(),
                 hint,
             }),

@@ -167,8 +167,8 @@ impl std::fmt::Display for Selection {
 }
 
 /// How the frames of a video become one score. In YAML: `mean`, `max` or `top-5`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(into = "String")]
 #[schemars(with = "String")]
 pub enum Aggregation {
     /// Arithmetic mean of P(fake).
@@ -193,6 +193,25 @@ impl TryFrom<String> for Aggregation {
                 )),
             },
         }
+    }
+}
+
+/// By hand, so that an error carries the value's own line.
+impl<'de> Deserialize<'de> for Aggregation {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl serde::de::Visitor<'_> for Name {
+            type Value = Aggregation;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("`mean`, `max` or `top-K`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Aggregation, E> {
+                Aggregation::try_from(text.to_owned()).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Name)
     }
 }
 

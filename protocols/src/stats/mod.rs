@@ -11,6 +11,7 @@ pub mod delong;
 pub mod holm;
 pub mod normal;
 pub mod power;
+pub mod rates;
 pub mod seeds;
 pub mod summary;
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub use compare::{Comparison, compare};
 pub use delong::{DeLong, delong, delong_paired};
 pub use holm::holm;
 pub use power::{auc_standard_error, minimum_detectable_difference};
+pub use rates::{eer_resamples, hter_resamples};
 pub use seeds::{SeedSummary, two_level};

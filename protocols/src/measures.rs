@@ -1,0 +1,135 @@
+//! The numbers of a result, as they are stored and reported: fractions in [0, 1], each with its level.
+//!
+//! Every field says whether frames or videos were counted, and whose threshold was used. An HTER at the test set's
+//! own threshold exists only under the name oracle.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Finding;
+
+/// A 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// A number that can rank models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// AUC over frames.
+    FrameAuc,
+    /// AUC over videos.
+    VideoAuc,
+    /// EER over frames.
+    FrameEer,
+    /// EER over videos.
+    VideoEer,
+    /// HTER over videos at the development threshold.
+    HterDev,
+    /// HTER over videos at the test set's own threshold: an oracle, never called plain HTER.
+    HterOracle,
+    /// TPR at 1 % FPR over videos.
+    TprAtFpr1,
+    /// Balanced accuracy over videos at 0.5.
+    BalancedAcc,
+}
+
+impl Metric {
+    /// Whether larger is better.
+    pub fn higher_is_better(self) -> bool {
+        !matches!(self, Self::FrameEer | Self::VideoEer | Self::HterDev | Self::HterOracle)
+    }
+
+    /// Column heading; the unit is a fraction in [0, 1].
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::FrameAuc => "frame AUC",
+            Self::VideoAuc => "video AUC",
+            Self::FrameEer => "frame EER",
+            Self::VideoEer => "video EER",
+            Self::HterDev => "HTER (dev threshold)",
+            Self::HterOracle => "HTER (oracle threshold)",
+            Self::TprAtFpr1 => "TPR@FPR=1%",
+            Self::BalancedAcc => "balanced accuracy",
+        }
+    }
+
+    /// The metric's value; absent where a development set is needed and there was none.
+    pub fn of(self, measures: &Measures) -> Option<f64> {
+        match self {
+            Self::FrameAuc => Some(measures.frame_auc),
+            Self::VideoAuc => Some(measures.video_auc),
+            Self::FrameEer => Some(measures.frame_eer),
+            Self::VideoEer => Some(measures.video_eer),
+            Self::HterDev => measures.hter_dev,
+            Self::HterOracle => Some(measures.hter_oracle),
+            Self::TprAtFpr1 => Some(measures.tpr_at_fpr1),
+            Self::BalancedAcc => Some(measures.balanced_acc),
+        }
+    }
+}
+
+/// The numbers of one test set; fractions in [0, 1].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measures {
+    /// Test-set name.
+    pub set: String,
+    /// Whether training saw the same data set.
+    pub in_domain: bool,
+    /// Frames scored: `[real, fake]`.
+    pub frames: [usize; 2],
+    /// Videos scored: `[real, fake]`.
+    pub videos: [usize; 2],
+    /// AUC over frames.
+    pub frame_auc: f64,
+    /// AUC over videos.
+    pub video_auc: f64,
+    /// EER over frames, interpolated.
+    pub frame_eer: f64,
+    /// EER over videos, interpolated.
+    pub video_eer: f64,
+    /// HTER over videos at [`Measures::dev_threshold`].
+    pub hter_dev: Option<f64>,
+    /// HTER over videos at the test set's own EER threshold. An oracle; call it so.
+    pub hter_oracle: f64,
+    /// TPR at FPR ≤ 1 % over videos. Positive is fake; for anti-spoofing positive is *live*, as that field has it.
+    pub tpr_at_fpr1: f64,
+    /// Balanced accuracy over videos; fake if score > 0.5.
+    pub balanced_acc: f64,
+    /// EER threshold of the development videos.
+    pub dev_threshold: Option<f64>,
+    /// 95 % interval of `video_auc`: cluster bootstrap over videos.
+    pub video_auc_ci: Option<Interval>,
+    /// 95 % interval of `frame_auc`: cluster bootstrap over videos.
+    pub frame_auc_ci: Option<Interval>,
+    /// 95 % interval of `video_eer`: cluster bootstrap over videos.
+    pub video_eer_ci: Option<Interval>,
+    /// 95 % interval of `hter_dev`, the threshold held fixed: cluster bootstrap over videos.
+    pub hter_dev_ci: Option<Interval>,
+    /// Average precision over frames, fake positive.
+    pub frame_ap: f64,
+    /// Average precision over videos, fake positive.
+    pub video_ap: f64,
+    /// Log loss over frames, natural logarithm.
+    pub log_loss: f64,
+    /// Expected calibration error over frames, 15 bins.
+    pub ece: f64,
+}
+
+/// The numbers of a fold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evaluation {
+    /// Test sets, in the protocol's order.
+    pub sets: Vec<Measures>,
+    /// The development set, where there are scores of it. It chose the checkpoint, so it is no result.
+    pub dev: Option<Measures>,
+    /// What looks wrong, worst first.
+    pub findings: Vec<Finding>,
+}
