@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::partial::Failed;
+
 /// Errors of [`generate`](super::generate).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -60,6 +62,12 @@ pub enum Error {
         /// What the encoder said.
         reason: String,
     },
+}
+
+impl From<Failed> for Error {
+    fn from((path, source): Failed) -> Self {
+        Self::Io { path, source }
+    }
 }
 
 impl Error {
