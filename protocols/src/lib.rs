@@ -18,6 +18,7 @@ pub mod metrics;
 mod nearest;
 pub mod protocol;
 pub mod record;
+pub mod references;
 pub mod rng;
 pub mod sample;
 pub mod scores;
@@ -34,6 +35,7 @@ pub use protocol::{
     Aggregation, Assembled, Dev, Family, Fold, Protocol, Selection, Selector, TestSet, TestTransform,
 };
 pub use record::{DataStamp, Machine, Params, PluginStamp, ProtocolStamp, RunRecord, Timings};
+pub use references::{Reference, all_references, references};
 pub use rng::Stream;
 pub use sample::{Manifest, Sample, Split};
 pub use scores::{ScoreRow, read_scores, write_scores};

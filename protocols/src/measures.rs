@@ -39,7 +39,29 @@ pub enum Metric {
     BalancedAcc,
 }
 
+/// Metrics with the names they have in files.
+const METRICS: [(Metric, &str); 8] = [
+    (Metric::FrameAuc, "frame-auc"),
+    (Metric::VideoAuc, "video-auc"),
+    (Metric::FrameEer, "frame-eer"),
+    (Metric::VideoEer, "video-eer"),
+    (Metric::HterDev, "hter-dev"),
+    (Metric::HterOracle, "hter-oracle"),
+    (Metric::TprAtFpr1, "tpr-at-fpr1"),
+    (Metric::BalancedAcc, "balanced-acc"),
+];
+
 impl Metric {
+    /// Name in protocol files, such as `video-auc`.
+    pub fn id(self) -> &'static str {
+        METRICS.iter().find(|(m, _)| *m == self).expect("every metric has a name; a test walks them").1
+    }
+
+    /// The metric called `id` in protocol files.
+    pub fn from_id(id: &str) -> Option<Self> {
+        METRICS.iter().find(|(_, name)| *name == id).map(|(m, _)| *m)
+    }
+
     /// Whether larger is better.
     pub fn higher_is_better(self) -> bool {
         !matches!(self, Self::FrameEer | Self::VideoEer | Self::HterDev | Self::HterOracle)
@@ -132,4 +154,18 @@ pub struct Evaluation {
     pub dev: Option<Measures>,
     /// What looks wrong, worst first.
     pub findings: Vec<Finding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{METRICS, Metric};
+
+    #[test]
+    fn names_are_those_of_the_files() {
+        for (metric, name) in METRICS {
+            assert_eq!(serde_json::to_value(metric).unwrap(), name);
+            assert_eq!((metric.id(), Metric::from_id(name)), (name, Some(metric)));
+        }
+        assert_eq!(Metric::from_id("hter"), None, "an HTER says whose threshold it has");
+    }
 }
