@@ -1,7 +1,7 @@
 //! Two models on the same test set: difference of video AUC with its interval and p-values.
 //!
 //! The two score files must hold exactly the same samples; comparing on an intersection would hide which frames
-//! one model never scored. Correct several test sets together with [`super::holm`].
+//! one model never scored. Correct several test sets together with [`holm`](super::holm()).
 
 use std::collections::BTreeSet;
 
