@@ -98,6 +98,17 @@ pub(crate) enum DataCommand {
         #[arg(long, value_enum, default_value_t = Scale::Demo)]
         scale: Scale,
     },
+    /// Make a detection data set from photographs: one folder per person
+    #[command(after_help = "Example: facebench data forge people forged -s seed=7")]
+    Forge {
+        /// Folder with one folder of face pictures per person
+        faces: PathBuf,
+        /// Folder to fill; must be absent or empty
+        out: PathBuf,
+        /// Change a setting, e.g. `-s seed=7`
+        #[arg(short = 's', long = "set", value_name = "A=B")]
+        set: Vec<String>,
+    },
     /// Write a data set's manifest as CSV: one sample per line, with its identity and label
     #[command(after_help = "Example: facebench data index ffpp-c23 faces --out ffpp.csv")]
     Index {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, anyhow};
+use facebench_data::forge::ForgeSpec;
 use facebench_data::synth::{SynthScale, SynthSpec};
 use facebench_data::{image, readers};
 use facebench_protocols::{Split, datasets};
@@ -14,7 +15,7 @@ use crate::args::{DataCommand, Scale};
 use crate::fail::{Permanent, Status};
 use crate::plan::Generate;
 use crate::run::{self, Screen};
-use crate::out;
+use crate::{config, out};
 
 /// At most this many broken pictures are listed.
 const SHOWN: usize = 20;
@@ -31,6 +32,12 @@ pub(crate) fn run(command: DataCommand) -> Result<Status> {
             let spec = SynthSpec { seed, size, scale, ..SynthSpec::default() };
             spec.check()?;
             generate(&out, &Generate::Synth(spec))
+        }
+        DataCommand::Forge { faces, out, set } => {
+            let mut value = serde_json::to_value(ForgeSpec::default())?;
+            config::apply(&mut value, &set)?;
+            let spec = serde_json::from_value(value).context("-s")?;
+            generate(&out, &Generate::Forge { faces, spec })
         }
         DataCommand::Index { dataset, root, out } => index(&dataset, &root, &out),
         DataCommand::Check { dataset, root } => check(&dataset, &root),

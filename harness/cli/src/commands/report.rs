@@ -121,7 +121,11 @@ fn runs_of(plan: &Plan, store: &Store) -> Result<Vec<Run>> {
 /// All tables, protocol by protocol.
 fn tables_of(all: &[Run], protocols: &[Protocol]) -> Result<Vec<Table>> {
     let mut list = Vec::new();
-    for id in tables::protocols(all) {
+    // an experiment's own order, else the names'
+    let place = |id: &String| protocols.iter().position(|p| p.id == *id);
+    let mut ids = tables::protocols(all);
+    ids.sort_by_key(|id| place(id));
+    for id in ids {
         list.extend(tables::for_protocol(&id, all, protocols)?);
     }
     if list.is_empty() {

@@ -7,7 +7,7 @@
 //! Schema that those two produce: `$ref`, `type`, `properties`, `additionalProperties`, `required`,
 //! `items`, `enum`, `const`, `anyOf`/`oneOf`, `minimum`/`maximum`. Anything else is left to serde.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// One mistake, with the path of the value that has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,10 @@ impl Problem {
         };
         let inside = if parent.is_empty() { String::new() } else { format!(" in `{parent}`") };
         match &self.what {
-            What::UnknownKey { .. } => format!("unknown key `{last}`{inside}"),
+            What::UnknownKey { valid } => match nearest(last, valid) {
+                Some(near) => format!("unknown key `{last}`{inside}, did you mean `{near}`?"),
+                None => format!("unknown key `{last}`{inside}"),
+            },
             What::Missing => format!("key `{last}` is missing{inside}"),
             What::Type { expected, got } if self.path.is_empty() => format!("expected {expected}, got {got}"),
             What::Type { expected, got } => {
@@ -58,12 +61,11 @@ impl Problem {
     /// What to do about it, where that is known.
     pub(crate) fn hint(&self) -> Option<String> {
         let What::UnknownKey { valid } = &self.what else { return None };
-        let last = self.path.last().map_or("", String::as_str);
-        let all = valid.join(", ");
-        Some(match nearest(last, valid) {
-            Some(near) => format!("did you mean `{near}`? valid keys: {all}"),
-            None if valid.is_empty() => "no keys are expected here".into(),
-            None => format!("valid keys: {all}"),
+        let parent = &self.path[..self.path.len().saturating_sub(1)];
+        let inside = if parent.is_empty() { String::new() } else { format!(" of `{}`", parent.join(".")) };
+        Some(match valid.as_slice() {
+            [] => "no keys are expected here".into(),
+            keys => format!("the keys{inside} are {}", keys.join(", ")),
         })
     }
 }
@@ -73,6 +75,24 @@ pub(crate) fn check(value: &Value, schema: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
     Checker { root: schema }.value(value, schema, &mut Vec::new(), &mut problems);
     problems
+}
+
+/// A schema of objects with the keys and types of an example: for types that bring no schema of their own.
+pub(crate) fn schema_like(example: &Value) -> Value {
+    match example {
+        Value::Object(map) => {
+            let properties: Map<String, Value> =
+                map.iter().map(|(k, v)| (k.clone(), schema_like(v))).collect();
+            json!({"type": "object", "properties": properties, "additionalProperties": false})
+        }
+        Value::Array(items) => json!({"type": "array", "items": items.first().map_or(json!(true), schema_like)}),
+        Value::Bool(_) => json!({"type": "boolean"}),
+        Value::String(_) => json!({"type": "string"}),
+        Value::Number(n) if n.is_u64() => json!({"type": "integer", "minimum": 0}),
+        Value::Number(n) if n.is_i64() => json!({"type": "integer"}),
+        Value::Number(_) => json!({"type": "number"}),
+        Value::Null => json!(true),
+    }
 }
 
 /// The nearest of `names` to `word`, if any is near enough to be a slip.
@@ -317,7 +337,6 @@ fn bare(value: &Value) -> String {
 mod tests {
     use super::*;
     use schemars::JsonSchema;
-    use serde_json::json;
 
     #[derive(JsonSchema, serde::Deserialize)]
     #[serde(deny_unknown_fields, default)]
@@ -373,7 +392,7 @@ mod tests {
             (
                 json!({"epoch": 3}),
                 vec![
-                    "unknown key `epoch`|did you mean `epochs`? valid keys: betas, clip, epochs, init, kind",
+                    "unknown key `epoch`, did you mean `epochs`?|the keys are betas, clip, epochs, init, kind",
                 ],
             ),
             (
@@ -399,7 +418,7 @@ mod tests {
             (
                 json!({"init": {"pretrain": {"nam": "x"}}}),
                 vec![
-                    "unknown key `nam` in `init.pretrain`|did you mean `name`? valid keys: name",
+                    "unknown key `nam` in `init.pretrain`, did you mean `name`?|the keys of `init.pretrain` are name",
                     "key `name` is missing in `init.pretrain`|",
                 ],
             ),
@@ -410,6 +429,14 @@ mod tests {
         ] {
             assert_eq!(messages(&value), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn an_example_is_schema_enough() {
+        let schema = schema_like(&json!({"seed": 0, "trace": 1.0, "flat": false, "quality": [70, 95]}));
+        let found = check(&json!({"sed": 1, "trace": 2, "flat": 1, "quality": [1, "x"]}), &schema);
+        let paths: Vec<String> = found.iter().map(|p| p.path.join(".")).collect();
+        assert_eq!(paths, ["flat", "quality.1", "sed"]);
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) enum DataSource {
     Root(String),
     /// Synthetic faces, generated once and kept beside the results
     Synth(SynthSource),
+    /// Forgeries of photographs, made once and kept beside the results (see `facebench data forge`)
+    Forge(ForgeSource),
 }
 
 impl Default for DataSource {
@@ -89,6 +91,17 @@ pub(crate) struct SynthSource {
     pub(crate) counts: BTreeMap<String, usize>,
 }
 
+/// Photographs and what is made of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForgeSource {
+    /// Folder with one folder of face pictures per person; relative to the file that says so
+    pub(crate) faces: String,
+    /// Settings that differ from the forger's, e.g. `size: 64`
+    #[serde(default)]
+    pub(crate) settings: Map<String, Value>,
+}
+
 /// Amounts of synthetic faces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -107,21 +120,13 @@ impl Default for SynthSource {
 }
 
 impl SynthSource {
-    /// The generator's own settings.
-    ///
-    /// # Errors
-    /// Names a count that the generator does not have.
-    pub(crate) fn resolve(&self) -> Result<SynthSpec, String> {
+    /// The settings of the scale, before single counts.
+    pub(crate) fn base(&self) -> SynthSpec {
         let scale = match self.scale {
             ScaleName::Demo => SynthScale::demo(),
             ScaleName::Tiny => SynthScale::tiny(),
         };
-        let mut counts = serde_json::to_value(&scale).map_err(|e| e.to_string())?;
-        for (key, n) in &self.counts {
-            counts[key.as_str()] = Value::from(*n);
-        }
-        let scale = serde_json::from_value(counts).map_err(|e| format!("`data.synth.counts`: {e}"))?;
-        Ok(SynthSpec { seed: self.seed, size: self.size, trace: self.trace, scale })
+        SynthSpec { seed: self.seed, size: self.size, trace: self.trace, scale }
     }
 }
 

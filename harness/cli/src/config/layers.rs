@@ -180,13 +180,32 @@ fn read(folder: &Path, source: &str) -> Result<(String, PathBuf, String), LayerE
 
 /// Mappings merge key by key; anything else replaces.
 pub(crate) fn merge(base: &mut Value, over: &Value) {
+    merge_at(base, over, &mut Vec::new());
+}
+
+fn merge_at(base: &mut Value, over: &Value, path: &mut Vec<String>) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
+            if one_of(path) && over.keys().any(|k| !base.contains_key(k)) {
+                base.clear();
+            }
             for (key, value) in over {
-                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+                path.push(key.clone());
+                merge_at(base.entry(key.clone()).or_insert(Value::Null), value, path);
+                path.pop();
             }
         }
         (base, over) => *base = over.clone(),
+    }
+}
+
+/// Mappings that hold one of several alternatives: another one replaces what was there, so that
+/// `-s data.root=DIR` turns an experiment on synthetic faces into one on real ones.
+fn one_of(path: &[String]) -> bool {
+    match path {
+        [data] => data == "data",
+        [models, _, init] => models == "models" && init == "init",
+        _ => false,
     }
 }
 
@@ -208,6 +227,15 @@ pub(crate) fn set(root: &mut Value, o: &Override, value: Value) -> Result<(), La
     for (depth, key) in o.path.iter().enumerate() {
         let shown = o.path[..depth].join(".");
         if at.is_null() {
+            *at = Value::Object(Map::new());
+        }
+        if let Value::Object(map) = at
+            && one_of(&o.path[..depth])
+            && !map.contains_key(key)
+        {
+            map.clear();
+        }
+        if at.is_string() && one_of(&o.path[..depth]) {
             *at = Value::Object(Map::new());
         }
         at = match at {
@@ -337,6 +365,22 @@ mod tests {
         assert_eq!(at(&["opt", "x"]), "-s opt.x=5");
         assert!(l.folder(&["data"]).ends_with("sub"));
         assert_eq!(l.key_order(&["opt"]), ["x", "y", "z"]);
+    }
+
+    #[test]
+    fn another_alternative_replaces_the_first() {
+        let dir = files(&[
+            ("a.yaml", "data: {synth: {seed: 3}}\nmodels: {x: {init: random}}\n"),
+            ("b.yaml", "extends: a.yaml\ndata: {root: here}\nmodels: {x: {init: {pretrain: p}}}\n"),
+        ]);
+        let l = load_in(&dir, "b.yaml", &[]).unwrap();
+        assert_eq!(l.merged["data"], json!({"root": "here"}));
+        assert_eq!(l.merged["models"]["x"]["init"], json!({"pretrain": "p"}));
+        let l = load_in(&dir, "a.yaml", &["data.root=there", "models.x.init.checkpoint=f"]).unwrap();
+        assert_eq!(l.merged["data"], json!({"root": "there"}));
+        assert_eq!(l.merged["models"]["x"]["init"], json!({"checkpoint": "f"}));
+        let l = load_in(&dir, "a.yaml", &["data.synth.size=32"]).unwrap();
+        assert_eq!(l.merged["data"], json!({"synth": {"seed": 3, "size": 32}}));
     }
 
     #[test]

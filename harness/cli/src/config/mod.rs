@@ -10,7 +10,9 @@ mod layers;
 mod presets;
 mod yaml;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use check::{Problem, check as check_schema, nearest};
@@ -80,6 +82,29 @@ pub(crate) fn report(layers: &Layers, problems: &[Problem]) -> anyhow::Error {
     }
     lines.extend(problems.iter().find_map(Problem::hint).map(|h| format!("hint: {h}")));
     anyhow!(lines.join("\n"))
+}
+
+/// `base` with the changes of a mapping whose keys and types must be those of `base`; `at` is its place.
+///
+/// # Errors
+/// Keys or types that `base` does not have, with their lines.
+pub(crate) fn changed<T: Serialize + DeserializeOwned>(
+    base: &T,
+    changes: &serde_json::Map<String, Value>,
+    layers: &Layers,
+    at: &[&str],
+) -> Result<T> {
+    let mut value = serde_json::to_value(base)?;
+    let changes = Value::Object(changes.clone());
+    let problems: Vec<Problem> = check_schema(&changes, &check::schema_like(&value))
+        .into_iter()
+        .map(|p| Problem { path: at.iter().map(|s| (*s).to_owned()).chain(p.path).collect(), what: p.what })
+        .collect();
+    if !problems.is_empty() {
+        return Err(report(layers, &problems));
+    }
+    merge(&mut value, &changes);
+    serde_json::from_value(value).with_context(|| format!("`{}`", at.join(".")))
 }
 
 /// Applies `a.b=c` settings to a value that has no schema of ours (a plugin checks its own).

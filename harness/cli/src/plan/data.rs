@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use facebench_data::forge::{FORGER_VERSION, ForgeSpec};
 use facebench_data::readers;
 use facebench_data::synth::{GENERATOR_VERSION, SynthSpec};
 use facebench_protocols::{DataStamp, Dev, Fold};
 use facebench_train::spec::PretrainData;
 use serde_json::{Value, json};
 
-use crate::config::{DataSource, Loaded};
+use crate::config::{self, DataSource, Loaded};
 use crate::store;
 
 /// Where the faces come from.
@@ -33,6 +34,13 @@ pub(crate) enum DataPlan {
 pub(crate) enum Generate {
     /// Synthetic faces
     Synth(SynthSpec),
+    /// Forgeries of the faces in a folder
+    Forge {
+        /// One folder per person
+        faces: PathBuf,
+        /// The settings
+        spec: ForgeSpec,
+    },
 }
 
 /// Identity and name of the unit that makes the data root; `None` for an existing one.
@@ -40,17 +48,56 @@ pub(crate) enum Generate {
 /// # Errors
 /// Settings that the generator refuses, or a folder of faces that cannot be listed.
 pub(crate) fn generation(loaded: &Loaded) -> Result<Option<(String, Value, Generate)>> {
+    let layers = &loaded.layers;
+    let place = |part: &str| layers.whereis(&["data".into(), part.into()]);
     match &loaded.experiment.data {
         DataSource::Root(_) => Ok(None),
         DataSource::Synth(source) => {
-            let place = || loaded.layers.whereis(&["data".into(), "synth".into()]);
-            let spec = source.resolve().map_err(anyhow::Error::msg).with_context(place)?;
-            spec.check().with_context(place)?;
+            let at = ["data", "synth", "counts"];
+            let base = source.base();
+            let counts = source.counts.iter().map(|(k, n)| (k.clone(), Value::from(*n))).collect();
+            let spec = SynthSpec { scale: config::changed(&base.scale, &counts, layers, &at)?, ..base };
+            spec.check().with_context(|| place("synth"))?;
             let identity = json!({"generator": "synth", "version": GENERATOR_VERSION, "spec": spec});
             let name = format!("synthetic faces, seed {}, {} px", spec.seed, spec.size);
             Ok(Some((name, identity, Generate::Synth(spec))))
         }
+        DataSource::Forge(source) => {
+            let at = ["data", "forge", "settings"];
+            let spec = config::changed(&ForgeSpec::default(), &source.settings, layers, &at)?;
+            spec.check().with_context(|| place("forge"))?;
+            let faces = layers.folder(&["data", "forge", "faces"]).join(&source.faces);
+            let photographs = listing(&faces).with_context(|| place("forge"))?;
+            let identity = json!({
+                "generator": "forge", "version": FORGER_VERSION, "spec": spec, "photographs": photographs,
+            });
+            let name = format!("forgeries of the faces in {}", source.faces);
+            Ok(Some((name, identity, Generate::Forge { faces, spec })))
+        }
     }
+}
+
+/// Digest of names and contents of all files under a folder.
+fn listing(folder: &Path) -> Result<String> {
+    let mut lines = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(dir) = open.pop() {
+        let entries = std::fs::read_dir(&dir).with_context(|| {
+            format!("{}: cannot be listed\nhint: name a folder with one folder of pictures per person", dir.display())
+        })?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+                let content = store::file_digest(&path).with_context(|| path.display().to_string())?;
+                lines.push(format!("{name} {content}"));
+            }
+        }
+    }
+    lines.sort();
+    Ok(store::digest(&json!(lines)))
 }
 
 /// An existing data root, whose data sets are read once each.

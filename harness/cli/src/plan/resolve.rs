@@ -82,21 +82,10 @@ pub(crate) fn recipe(
     protocol: &str,
     layers: &Layers,
 ) -> Result<TuneRecipe> {
-    let Some(changes) = changes else { return Ok(base.clone()) };
-    let problems: Vec<Problem> =
-        config::check_schema(&Value::Object(changes.clone()), &config::schema_of::<TuneRecipe>())
-            .into_iter()
-            .map(|p| {
-                let top = ["recipes".to_owned(), protocol.to_owned()];
-                Problem { path: top.into_iter().chain(p.path).collect(), what: p.what }
-            })
-            .collect();
-    if !problems.is_empty() {
-        return Err(config::report(layers, &problems));
+    match changes {
+        None => Ok(base.clone()),
+        Some(changes) => config::changed(base, changes, layers, &["recipes", protocol]),
     }
-    let mut value = serde_json::to_value(base)?;
-    config::merge(&mut value, &Value::Object(changes.clone()));
-    serde_json::from_value(value).with_context(|| format!("`recipes.{protocol}`"))
 }
 
 /// "did you mean …" or the whole list, with another way out.

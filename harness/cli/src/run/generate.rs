@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use facebench_data::synth;
+use facebench_data::{forge, synth};
 use facebench_train::Progress;
 use serde_json::{Value, json};
 
@@ -41,6 +41,18 @@ pub(crate) fn run(
         Generate::Synth(spec) => {
             let made = synth::generate(out, spec, &report)?;
             let summary = json!({"synthetic": true, "pictures": made.images, "files": made.files});
+            Ok((summary, made.reused))
+        }
+        Generate::Forge { faces, spec } => {
+            let made = forge::forge(faces, out, spec, &report)?;
+            let [train, val, test] = made.people;
+            for left_out in &made.unreadable {
+                progress.note(&format!("left out: {left_out:?}"));
+            }
+            let summary = json!({
+                "synthetic": false, "people": {"train": train, "val": val, "test": test}, "real": made.real,
+                "fake": made.fake, "pretrain": made.pretrain, "unreadable": made.unreadable.len(),
+            });
             Ok((summary, made.reused))
         }
     }));

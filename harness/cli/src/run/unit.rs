@@ -47,15 +47,15 @@ impl Surroundings<'_> {
     /// Works on a unit; `place` is its number among those to do, for people.
     pub(crate) fn work(&self, index: usize, place: (usize, usize)) -> Ended {
         let unit = &self.plan.units[index];
-        let title = format!("[{}/{}] {} {}", place.0, place.1, unit.task.kind(), unit.name);
-        match catch_unwind(AssertUnwindSafe(|| self.try_work(unit, &title))) {
+        let place = format!("[{}/{}]", place.0, place.1);
+        match catch_unwind(AssertUnwindSafe(|| self.try_work(unit, &place))) {
             Ok(Ok(ended)) => ended,
             Ok(Err(e)) => Ended::Failed(fail::message(&e)),
             Err(panic) => Ended::Failed(panic_message(panic.as_ref())),
         }
     }
 
-    fn try_work(&self, unit: &Unit, title: &str) -> Result<Ended> {
+    fn try_work(&self, unit: &Unit, place: &str) -> Result<Ended> {
         let kind = unit.task.kind();
         if unit.finished(self.store)?.is_some() {
             return Ok(Ended::Done);
@@ -65,7 +65,8 @@ impl Surroundings<'_> {
         if unit.finished(self.store)?.is_some() {
             return Ok(Ended::Done);
         }
-        self.screen.line(title);
+        let title = format!("{place} {kind} {}", unit.name);
+        self.screen.line(&title);
         let began = Instant::now();
         let started_unix = store::unix_now();
         let pool = rayon::ThreadPoolBuilder::new()
@@ -73,8 +74,8 @@ impl Surroundings<'_> {
             .stack_size(STACK_BYTES)
             .build()
             .context("starting threads")?;
-        let Some(done) = pool.install(|| self.perform(unit, &work, title))? else {
-            self.screen.line(&format!("{title}: interrupted, can go on"));
+        let Some(done) = pool.install(|| self.perform(unit, &work, &title))? else {
+            self.screen.line(&format!("{place} interrupted, can go on"));
             return Ok(Ended::Interrupted);
         };
         let wall_s = began.elapsed().as_secs_f64();
@@ -87,7 +88,7 @@ impl Surroundings<'_> {
             }
         };
         work.publish(unit.task.marker(), &content)?;
-        self.screen.line(&format!("{title}: done in {}", seconds(wall_s)));
+        self.screen.line(&format!("{place} done in {}", seconds(wall_s)));
         Ok(Ended::Done)
     }
 
