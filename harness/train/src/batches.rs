@@ -30,7 +30,13 @@ pub fn full_batches(items: &[usize], batch: usize) -> Vec<Vec<usize>> {
 /// `Natural` shuffles all frames. `Balanced` deals the positions of each batch to the groups
 /// (data set, class) in turn; a group that runs out starts again with a new shuffle. An epoch has as
 /// many frames as there are samples either way.
-pub fn tuning_batches(samples: &[Sample], sampling: Sampling, seed: u64, epoch: usize, batch: usize) -> Vec<Vec<usize>> {
+pub fn tuning_batches(
+    samples: &[Sample],
+    sampling: Sampling,
+    seed: u64,
+    epoch: usize,
+    batch: usize,
+) -> Vec<Vec<usize>> {
     let natural = order("tune-order", seed, epoch, samples.len());
     match sampling {
         Sampling::Natural => full_batches(&natural, batch),

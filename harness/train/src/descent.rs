@@ -13,15 +13,15 @@ use facebench_engine::{GradStore, ParamStore, backward};
 use crate::error::Result;
 
 /// How a parameter is treated.
-pub struct Treatment {
+pub(crate) struct Treatment {
     /// Factor on the learning rate
-    pub lr_scale: f64,
+    pub(crate) lr_scale: f64,
     /// Whether weight decay applies
-    pub decays: bool,
+    pub(crate) decays: bool,
 }
 
 /// AdamW over the trainable parameters of a store.
-pub struct Descent {
+pub(crate) struct Descent {
     params: Vec<(String, Var)>,
     optim: AdamW,
     clip: Option<f64>,
@@ -29,13 +29,13 @@ pub struct Descent {
 }
 
 /// Whether a tensor is decayed by the rule "not 1-D, not a bias".
-pub fn is_matrix(name: &str, rank: usize) -> bool {
+pub(crate) fn is_matrix(name: &str, rank: usize) -> bool {
     rank > 1 && !name.ends_with(".bias")
 }
 
 impl Descent {
     /// An optimiser for everything in `store` that trains.
-    pub fn new(
+    pub(crate) fn new(
         store: &ParamStore,
         betas: [f64; 2],
         weight_decay: f64,
@@ -61,7 +61,7 @@ impl Descent {
     }
 
     /// Adds the gradients of `loss / parts`.
-    pub fn gather(&mut self, loss: &Tensor, parts: usize) -> Result<()> {
+    pub(crate) fn gather(&mut self, loss: &Tensor, parts: usize) -> Result<()> {
         let loss = if parts == 1 { loss.clone() } else { (loss / parts as f64)? };
         let mut grads = backward(&loss)?;
         if let Some(mut sum) = self.gathered.take() {
@@ -79,7 +79,7 @@ impl Descent {
 
     /// Updates the parameters with the gathered gradients; returns their norm before clipping when
     /// clipping is on.
-    pub fn step(&mut self, lr: f64) -> Result<Option<f64>> {
+    pub(crate) fn step(&mut self, lr: f64) -> Result<Option<f64>> {
         let Some(mut grads) = self.gathered.take() else { return Ok(None) };
         let norm = match self.clip {
             Some(max) => Some(clip_global_norm(&mut grads, &self.params, max)?),
@@ -90,17 +90,17 @@ impl Descent {
     }
 
     /// Forgets gathered gradients.
-    pub fn drop_gathered(&mut self) {
+    pub(crate) fn drop_gathered(&mut self) {
         self.gathered = None;
     }
 
     /// The optimiser's state, by name.
-    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+    pub(crate) fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         Ok(self.optim.state()?)
     }
 
     /// Restores [`Descent::state`].
-    pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+    pub(crate) fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         Ok(self.optim.load_state(state)?)
     }
 }

@@ -56,7 +56,8 @@ impl FeatureBatch {
 
     /// The rows of some images.
     pub fn rows(&self, indices: &[usize]) -> Result<Self> {
-        let indices: Vec<u32> = indices.iter().map(|&i| u32::try_from(i).expect("fewer than 2^32 images")).collect();
+        let indices: Vec<u32> =
+            indices.iter().map(|&i| u32::try_from(i).expect("fewer than 2^32 images")).collect();
         let rows = Tensor::new(indices, self.pooled.device())?;
         Ok(Self { pooled: self.pooled.index_select(&rows, 0)?, tokens: self.tokens.index_select(&rows, 0)? })
     }
@@ -70,7 +71,8 @@ impl Detector {
         let store = ParamStore::new(&job.device, DType::F32, spec.seed);
         let ctx = RunCtx::new(&job.device, DType::F32, spec.seed);
 
-        let features = FeatureSpec { width: info.width, tokens: info.prefix_tokens + info.patches(), classes: 2 };
+        let features =
+            FeatureSpec { width: info.width, tokens: info.prefix_tokens + info.patches(), classes: 2 };
         let head = plugins.head(&spec.head.plugin, &spec.head.json(), &features, &store, "", &ctx)?;
         let of_head: BTreeSet<String> = store.names().into_iter().collect();
         let scope = head.scope().clone();
@@ -89,7 +91,8 @@ impl Detector {
             }
             (init, None) => return bad_spec!("no checkpoint was given for `init: {init:?}`"),
         };
-        let backbone = plugins.backbone(&spec.backbone.plugin, &config, Purpose::Downstream, &store, "", &ctx)?;
+        let backbone =
+            plugins.backbone(&spec.backbone.plugin, &config, Purpose::Downstream, &store, "", &ctx)?;
         if let Some(given) = &given {
             given.check(&store, &of_head)?;
         }
@@ -140,7 +143,13 @@ impl Detector {
     }
 
     /// Logit margins of `samples` in their order; `None` when the job was stopped.
-    pub fn score(&self, reader: &FrameReader, samples: &[Sample], batch: usize, job: &Job) -> Result<Option<Vec<f64>>> {
+    pub fn score(
+        &self,
+        reader: &FrameReader,
+        samples: &[Sample],
+        batch: usize,
+        job: &Job,
+    ) -> Result<Option<Vec<f64>>> {
         let indices: Vec<usize> = (0..samples.len()).collect();
         let chunks: Vec<Vec<usize>> = indices.chunks(batch.max(1)).map(<[usize]>::to_vec).collect();
         let mut all = Vec::with_capacity(samples.len());

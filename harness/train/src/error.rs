@@ -20,6 +20,9 @@ pub enum Error {
     /// A protocol, a metric or a manifest is wrong
     #[error("{0}")]
     Protocol(#[from] facebench_protocols::Error),
+    /// A metric is undefined on the development set
+    #[error("development set: {0}")]
+    Metric(#[from] facebench_protocols::MetricError),
     /// A file of the unit could not be written or read
     #[error("{path}: {source}")]
     Io {
@@ -29,7 +32,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A loss or a score stopped being a number
-    #[error("{what} is {value} at {at}\nhint: lower `blr`, set `clip`, or look at the images of this step: {inputs}")]
+    #[error(
+        "{what} is {value} at {at}\nhint: lower `blr`, set `clip`, or look at the images of this step: {inputs}"
+    )]
     NotFinite {
         /// Which quantity
         what: String,

@@ -92,7 +92,8 @@ impl Faces {
         };
         Ok(Self {
             without_map: if masking.needs_parsing() { without_map } else { 0 },
-            random: random_masking(job.plugins, without_map > 0, &masking)?.unwrap_or_else(|| Arc::clone(&masking)),
+            random: random_masking(job.plugins, without_map > 0, &masking)?
+                .unwrap_or_else(|| Arc::clone(&masking)),
             masking,
             items,
             synthetic,
@@ -111,7 +112,13 @@ impl Faces {
     }
 
     /// Makes the batch of `indices` in `epoch`; `batch` is its number in the epoch.
-    pub fn batch(&self, indices: &[usize], epoch: usize, batch: usize, normalise: &Normalise) -> Result<RawBatch> {
+    pub fn batch(
+        &self,
+        indices: &[usize],
+        epoch: usize,
+        batch: usize,
+        normalise: &Normalise,
+    ) -> Result<RawBatch> {
         let patches = self.grid * self.grid;
         let mut out = RawBatch {
             size: indices.len(),
@@ -125,7 +132,13 @@ impl Faces {
         for (row, &index) in indices.iter().enumerate() {
             let item = &self.items[index];
             let picture = image::decode(&item.image)?;
-            out.pixels.extend(transform::to_tensor(&picture, self.image, TestTransform::Direct, normalise, None));
+            out.pixels.extend(transform::to_tensor(
+                &picture,
+                self.image,
+                TestTransform::Direct,
+                normalise,
+                None,
+            ));
 
             let streams = |purpose: &str, name: &str| {
                 let mut stream = Stream::new(purpose, self.seed, &[&epoch_text, name]);
@@ -145,7 +158,11 @@ impl Faces {
                     return Err(Error::Spec(format!(
                         "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
                          hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
-                        path.display(), map.width, map.height, g = self.grid, s = self.image
+                        path.display(),
+                        map.width,
+                        map.height,
+                        g = self.grid,
+                        s = self.image
                     )));
                 }
             }
@@ -153,7 +170,15 @@ impl Faces {
             let strategy = if view.is_none() { &self.random } else { &self.masking };
             let span = row * patches..(row + 1) * patches;
             let (mask, region) = (&mut out.mask[span.clone()], &mut out.region[span]);
-            strategy.mask(view, (self.grid, self.grid), self.spec.ratio, of_patches, of_region, mask, region)?;
+            strategy.mask(
+                view,
+                (self.grid, self.grid),
+                self.spec.ratio,
+                of_patches,
+                of_region,
+                mask,
+                region,
+            )?;
             out.keep.extend((0u32..).zip(mask.iter()).filter(|(_, hidden)| **hidden == 0).map(|(p, _)| p));
             out.ids.push(item.id.clone());
         }

@@ -30,7 +30,11 @@ impl FoldData {
     pub fn open(protocol: &Protocol, fold: &str, root: &Path) -> Result<Self> {
         let Some(fold) = protocol.folds.iter().find(|f| f.name == fold) else {
             let names: Vec<&str> = protocol.folds.iter().map(|f| f.name.as_str()).collect();
-            return bad_spec!("protocol `{}` has no fold `{fold}`; it has: {}", protocol.id, names.join(", "));
+            return bad_spec!(
+                "protocol `{}` has no fold `{fold}`; it has: {}",
+                protocol.id,
+                names.join(", ")
+            );
         };
         let mut sets: BTreeMap<String, Manifest> = BTreeMap::new();
         for selector in fold.selectors() {
@@ -113,7 +117,8 @@ impl FrameReader {
         augment: Option<(Augment, usize)>,
         job: &Job,
     ) -> FrameStream {
-        let files: Arc<Vec<(PathBuf, String)>> = Arc::new(samples.iter().map(|s| (s.path.clone(), s.id())).collect());
+        let files: Arc<Vec<(PathBuf, String)>> =
+            Arc::new(samples.iter().map(|s| (s.path.clone(), s.id())).collect());
         let this = self.clone();
         let read = move |indices: Vec<usize>| -> Result<Frames> {
             let mut pixels = Vec::with_capacity(indices.len() * 3 * this.image * this.image);
@@ -124,7 +129,13 @@ impl FrameReader {
                     Some((augment, epoch)) => {
                         let mut stream = Stream::new("augment", this.seed, &[&epoch.to_string(), id]);
                         let augment = of(augment);
-                        transform::to_tensor(&picture, this.image, this.mode, &this.normalise, Some((&augment, &mut stream)))
+                        transform::to_tensor(
+                            &picture,
+                            this.image,
+                            this.mode,
+                            &this.normalise,
+                            Some((&augment, &mut stream)),
+                        )
                     }
                     None => transform::to_tensor(&picture, this.image, this.mode, &this.normalise, None),
                 });

@@ -19,9 +19,9 @@ mod pretrain;
 mod score;
 pub mod spec;
 mod state;
-pub mod threec;
 #[cfg(test)]
 mod tests;
+pub mod threec;
 mod tune;
 pub mod weights;
 

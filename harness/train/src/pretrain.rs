@@ -58,12 +58,14 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     let info = job.plugins.backbone_info(&spec.backbone.plugin, &config)?;
     let store = ParamStore::new(&job.device, DType::F32, spec.seed);
     let ctx = RunCtx::new(&job.device, DType::F32, spec.seed);
-    let backbone = job.plugins.backbone(&spec.backbone.plugin, &config, Purpose::Pretrain, &store, "", &ctx)?;
+    let backbone =
+        job.plugins.backbone(&spec.backbone.plugin, &config, Purpose::Pretrain, &store, "", &ctx)?;
     let online = Online::new(&spec.objective, backbone, &store)?;
     let twin = store.detached_copy()?;
     let target = match &spec.objective.similarity {
         Some(s) => {
-            let backbone = job.plugins.backbone(&spec.backbone.plugin, &config, Purpose::Pretrain, &twin, "", &ctx)?;
+            let backbone =
+                job.plugins.backbone(&spec.backbone.plugin, &config, Purpose::Pretrain, &twin, "", &ctx)?;
             Some(Target::new(s, backbone, &twin)?)
         }
         None => None,
@@ -87,7 +89,10 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
 
     // ---- where we were
     let mut keeper = Keeper::new(job.state, spec);
-    let mut at = Position { curves: Curves::new(&["loss", "rec", "region", "similarity", "lr"]), ..Position::default() };
+    let mut at = Position {
+        curves: Curves::new(&["loss", "rec", "region", "similarity", "lr"]),
+        ..Position::default()
+    };
     if let Some((tensors, position)) = keeper.load::<Position>()? {
         store.set_all(&take(&tensors, "online"))?;
         twin.set_all(&take(&tensors, "target"))?;
@@ -105,12 +110,14 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     let total_steps = (optim.epochs * per_epoch) as u64;
     job.progress.phase("pre-train", total_steps);
     while at.epoch < optim.epochs {
-        let batches = full_batches(&order("pretrain-order", spec.seed, at.epoch, faces.items.len()), batch_size);
+        let batches =
+            full_batches(&order("pretrain-order", spec.seed, at.epoch, faces.items.len()), batch_size);
         let jobs: Vec<(usize, Vec<usize>)> = batches.into_iter().enumerate().skip(at.batch).collect();
         let (shared, epoch, norm) = (Arc::clone(&faces), at.epoch, normalise);
-        let mut ahead = loader::ordered(jobs, job.workers, 2 * job.workers.max(1), move |(number, indices)| {
-            shared.batch(&indices, epoch, number, &norm)
-        });
+        let mut ahead =
+            loader::ordered(jobs, job.workers, 2 * job.workers.max(1), move |(number, indices)| {
+                shared.batch(&indices, epoch, number, &norm)
+            });
         let mut began = Instant::now();
         while let Some(raw) = ahead.next() {
             let raw: RawBatch = raw?;
@@ -124,7 +131,10 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
             let total = terms.total.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?;
             if !total.is_finite() {
                 return Err(Error::NotFinite {
-                    what: format!("loss (rec {}, region {}, similarity {})", terms.rec, terms.region, terms.similarity),
+                    what: format!(
+                        "loss (rec {}, region {}, similarity {})",
+                        terms.rec, terms.region, terms.similarity
+                    ),
                     value: total,
                     at: format!("epoch {}, batch {}", at.epoch, at.batch),
                     inputs: raw.ids.join(", "),
@@ -135,7 +145,13 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
             if updates {
                 // the rate of the first micro-batch of the group, as published
                 let first = at.epoch as f64 + (at.batch + 1 - optim.accum) as f64 / per_epoch as f64;
-                let lr = schedule::warmup_cosine(first, optim.epochs as f64, optim.warmup_epochs, peak, optim.min_lr);
+                let lr = schedule::warmup_cosine(
+                    first,
+                    optim.epochs as f64,
+                    optim.warmup_epochs,
+                    peak,
+                    optim.min_lr,
+                );
                 descent.step(lr)?;
             }
             if let Some(s) = spec.objective.similarity.as_ref().filter(|s| s.target == TargetUpdate::Ema) {
@@ -145,7 +161,13 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
             at.means.add(&[total, terms.rec, terms.region, terms.similarity, lr]);
             at.batch += 1;
             at.images += raw.size as u64;
-            job.progress.tick(step + 1, &format!("epoch {} loss {total:.4} (rec {:.4} sim {:.4})", at.epoch, terms.rec, terms.similarity));
+            job.progress.tick(
+                step + 1,
+                &format!(
+                    "epoch {} loss {total:.4} (rec {:.4} sim {:.4})",
+                    at.epoch, terms.rec, terms.similarity
+                ),
+            );
 
             if updates && (job.stopped() || keeper.due()) {
                 at.seconds += began.elapsed().as_secs_f64();
@@ -173,7 +195,10 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     let metadata = BTreeMap::from([
         ("facebench".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("backbone".to_owned(), serde_json::to_string(&spec.backbone).expect("plain data")),
-        ("normalise".to_owned(), serde_json::to_string(&(normalise.mean, normalise.std)).expect("plain data")),
+        (
+            "normalise".to_owned(),
+            serde_json::to_string(&(normalise.mean, normalise.std)).expect("plain data"),
+        ),
         ("synthetic".to_owned(), faces.synthetic.to_string()),
     ]);
     checkpoint::write_safetensors(&job.dir.join(MODEL), &store.tensors(), &metadata)?;
@@ -187,9 +212,15 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
 
     let count = store.count();
     let last = at.curves.rows.last().cloned().unwrap_or_default();
-    let mut notes = vec![format!("final epoch: loss {:.4}, rec {:.4}, region {:.4}, similarity {:.4}", last[0], last[1], last[2], last[3])];
+    let mut notes = vec![format!(
+        "final epoch: loss {:.4}, rec {:.4}, region {:.4}, similarity {:.4}",
+        last[0], last[1], last[2], last[3]
+    )];
     if faces.without_map > 0 {
-        notes.push(format!("{} images without parsing map: policy {:?}", faces.without_map, spec.masking.on_missing));
+        notes.push(format!(
+            "{} images without parsing map: policy {:?}",
+            faces.without_map, spec.masking.on_missing
+        ));
     }
     Ok(Outcome::Done(Box::new(Done {
         params: Params { total: count.total, trained: count.trainable },
@@ -203,7 +234,13 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     })))
 }
 
-fn save(keeper: &mut Keeper, store: &ParamStore, twin: &ParamStore, descent: &Descent, at: &Position) -> Result<()> {
+fn save(
+    keeper: &mut Keeper,
+    store: &ParamStore,
+    twin: &ParamStore,
+    descent: &Descent,
+    at: &Position,
+) -> Result<()> {
     let mut all = BTreeMap::new();
     put(&mut all, "online", store.tensors());
     put(&mut all, "target", twin.tensors());

@@ -26,7 +26,8 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
     let (chosen, tensors) = chosen_tensors(unit, spec.selection)?;
     detector.store.set_all(&tensors)?;
     detector.ctx.eval();
-    let reader = FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.tune.seed);
+    let reader =
+        FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.tune.seed);
 
     let mut sets: Vec<(&str, &[Sample])> = vec![("dev", &data.assembled.dev)];
     sets.extend(data.assembled.tests.iter().map(|(set, samples)| (set.name.as_str(), samples.as_slice())));
@@ -53,7 +54,9 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
             let frames = frames?;
             let features = detector.features(&frames.tensor(&job.device)?)?;
             let margins = crate::detector::margins(&detector.logits(&features)?)?;
-            rows.extend(frames.indices.iter().zip(margins).map(|(&i, margin)| row(name, &samples[i], margin)));
+            rows.extend(
+                frames.indices.iter().zip(margins).map(|(&i, margin)| row(name, &samples[i], margin)),
+            );
             done += frames.indices.len() as u64;
             job.progress.tick(done, name);
         }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result, at};
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Where a loop keeps its resume state, and when it last did.
-pub struct Keeper {
+pub(crate) struct Keeper {
     file: PathBuf,
     key: String,
     last: Instant,
@@ -26,29 +26,34 @@ pub struct Keeper {
 
 impl Keeper {
     /// State in `dir` for the unit whose specification is `spec`.
-    pub fn new(dir: &Path, spec: &impl Serialize) -> Self {
+    pub(crate) fn new(dir: &Path, spec: &impl Serialize) -> Self {
         let key = serde_json::to_string(spec).expect("a specification is plain data");
         Self { file: dir.join("state.safetensors"), key, last: Instant::now() }
     }
 
     /// Whether it is time to save again.
-    pub fn due(&self) -> bool {
+    pub(crate) fn due(&self) -> bool {
         self.last.elapsed() >= EVERY
     }
 
     /// Saves tensors (with their prefixed names) and `position`.
-    pub fn save(&mut self, tensors: &BTreeMap<String, Tensor>, position: &impl Serialize) -> Result<()> {
+    pub(crate) fn save(
+        &mut self,
+        tensors: &BTreeMap<String, Tensor>,
+        position: &impl Serialize,
+    ) -> Result<()> {
         let dir = self.file.parent().expect("the state file has a folder");
         std::fs::create_dir_all(dir).map_err(at(dir))?;
         let position = serde_json::to_string(position).expect("a position is plain data");
-        let metadata = BTreeMap::from([("spec".to_owned(), self.key.clone()), ("position".to_owned(), position)]);
+        let metadata =
+            BTreeMap::from([("spec".to_owned(), self.key.clone()), ("position".to_owned(), position)]);
         checkpoint::write_safetensors(&self.file, tensors, &metadata)?;
         self.last = Instant::now();
         Ok(())
     }
 
     /// The saved tensors and position, if there are any.
-    pub fn load<P: DeserializeOwned>(&self) -> Result<Option<(BTreeMap<String, Tensor>, P)>> {
+    pub(crate) fn load<P: DeserializeOwned>(&self) -> Result<Option<(BTreeMap<String, Tensor>, P)>> {
         if !self.file.exists() {
             return Ok(None);
         }
@@ -64,12 +69,12 @@ impl Keeper {
 }
 
 /// Adds `tensors` to `all` under `prefix.`.
-pub fn put(all: &mut BTreeMap<String, Tensor>, prefix: &str, tensors: BTreeMap<String, Tensor>) {
+pub(crate) fn put(all: &mut BTreeMap<String, Tensor>, prefix: &str, tensors: BTreeMap<String, Tensor>) {
     all.extend(tensors.into_iter().map(|(name, t)| (format!("{prefix}.{name}"), t)));
 }
 
 /// The tensors of `all` under `prefix.`, without it.
-pub fn take(all: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+pub(crate) fn take(all: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
     let dotted = format!("{prefix}.");
     all.iter().filter_map(|(n, t)| Some((n.strip_prefix(&dotted)?.to_owned(), t.clone()))).collect()
 }

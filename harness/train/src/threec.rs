@@ -163,7 +163,13 @@ fn linear(store: &ParamStore, name: &str, input: usize, output: usize) -> Result
     Ok(nn::Linear::new(store, name, input, output, &Init::XavierUniform)?)
 }
 
-fn blocks(store: &ParamStore, name: &str, depth: usize, width: usize, heads: usize) -> Result<Vec<nn::Block>> {
+fn blocks(
+    store: &ParamStore,
+    name: &str,
+    depth: usize,
+    width: usize,
+    heads: usize,
+) -> Result<Vec<nn::Block>> {
     let block = |i| {
         let name = format!("{name}.{i}");
         Ok(nn::Block::new(store, &name, width, heads, 4 * width, 1e-6, &Init::XavierUniform)?)
@@ -210,7 +216,11 @@ impl Online {
     pub fn new(spec: &ObjectiveSpec, backbone: Backbone, store: &ParamStore) -> Result<Self> {
         let info = backbone.info.clone();
         if info.grid.0 != info.grid.1 {
-            return bad_spec!("pre-training needs a square grid of patches, got {} x {}", info.grid.0, info.grid.1);
+            return bad_spec!(
+                "pre-training needs a square grid of patches, got {} x {}",
+                info.grid.0,
+                info.grid.1
+            );
         }
         let same_width = spec.decoder.mask_token == MaskToken::BeforeEmbed;
         if spec.similarity.is_some() && !same_width && spec.decoder.width != info.width {

@@ -75,13 +75,15 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
     both_classes("development", &dev)?;
     let detector = Detector::build(spec, job)?;
     let (depth, decay) = (detector.info().depth, recipe.layer_decay);
-    let mut descent = Descent::new(&detector.store, recipe.betas, recipe.weight_decay, recipe.clip, |name, rank| {
-        Ok(Treatment {
-            lr_scale: schedule::layer_scale(detector.layer_id(name)?, depth, decay),
-            decays: is_matrix(name, rank) && !name.ends_with("pos_embed") && !name.ends_with("cls_token"),
-        })
-    })?;
-    let reader = FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.seed);
+    let mut descent =
+        Descent::new(&detector.store, recipe.betas, recipe.weight_decay, recipe.clip, |name, rank| {
+            Ok(Treatment {
+                lr_scale: schedule::layer_scale(detector.layer_id(name)?, depth, decay),
+                decays: is_matrix(name, rank) && !name.ends_with("pos_embed") && !name.ends_with("cls_token"),
+            })
+        })?;
+    let reader =
+        FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.seed);
     let batch_size = recipe.batch.min(train.len());
     let per_epoch = tuning_batches(&train, recipe.sampling, spec.seed, 0, batch_size).len();
     let peak = schedule::scaled_lr(recipe.blr, batch_size);
@@ -114,7 +116,8 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
     job.progress.phase("tune", total_steps);
     while at_.epoch < recipe.epochs {
         let mut began = Instant::now();
-        let batches: Vec<Vec<usize>> = tuning_batches(&train, recipe.sampling, spec.seed, at_.epoch, batch_size);
+        let batches: Vec<Vec<usize>> =
+            tuning_batches(&train, recipe.sampling, spec.seed, at_.epoch, batch_size);
         let batches: Vec<Vec<usize>> = batches.into_iter().skip(at_.batch).collect();
         let mut source = match &cached {
             Some((features, _)) => Source::Cached(features, batches.into_iter()),
@@ -125,7 +128,8 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
             let Some(next) = source.next(&detector, job) else { break };
             let (indices, features) = next?;
             let e = at_.epoch as f64 + at_.batch as f64 / per_epoch as f64;
-            let lr = schedule::warmup_cosine(e, recipe.epochs as f64, recipe.warmup_epochs, peak, recipe.min_lr);
+            let lr =
+                schedule::warmup_cosine(e, recipe.epochs as f64, recipe.warmup_epochs, peak, recipe.min_lr);
             let step = (at_.epoch * per_epoch + at_.batch) as u64;
 
             let labels: Vec<u32> = indices.iter().map(|&i| u32::from(train[i].label)).collect();
@@ -211,7 +215,13 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
         images: at_.images,
         loop_s: at_.seconds,
         data_wait: if at_.seconds > 0.0 { at_.waited / at_.seconds } else { 0.0 },
-        notes: at_.chosen.iter().map(|(rule, c)| format!("{rule}: epoch {} (val loss {:.4}, val AUC {:.4})", c.epoch, c.val_loss, c.val_auc)).collect(),
+        notes: at_
+            .chosen
+            .iter()
+            .map(|(rule, c)| {
+                format!("{rule}: epoch {} (val loss {:.4}, val AUC {:.4})", c.epoch, c.val_loss, c.val_auc)
+            })
+            .collect(),
         evaluation: None,
     })))
 }
@@ -259,7 +269,12 @@ fn both_classes(what: &str, samples: &[Sample]) -> Result<()> {
     Ok(())
 }
 
-fn cached_features(detector: &Detector, reader: &FrameReader, sets: &[&Vec<Sample>], job: &Job) -> Result<Option<Vec<Features>>> {
+fn cached_features(
+    detector: &Detector,
+    reader: &FrameReader,
+    sets: &[&Vec<Sample>],
+    job: &Job,
+) -> Result<Option<Vec<Features>>> {
     detector.ctx.eval();
     let mut done = 0;
     let mut all = Vec::with_capacity(sets.len());
@@ -330,7 +345,8 @@ fn copy(from: &Path, to: &PathBuf) -> Result<()> {
 pub(crate) fn chosen_tensors(unit: &Path, rule: Selection) -> Result<(Chosen, BTreeMap<String, Tensor>)> {
     let path = unit.join(SELECTION);
     let text = std::fs::read_to_string(&path).map_err(at(&path))?;
-    let all: Chosens = serde_json::from_str(&text).map_err(|e| Error::State { path: path.clone(), what: e.to_string() })?;
+    let all: Chosens =
+        serde_json::from_str(&text).map_err(|e| Error::State { path: path.clone(), what: e.to_string() })?;
     let Some(chosen) = all.get(&rule.to_string()) else {
         return bad_spec!(
             "{}: no checkpoint was chosen by `{rule}`; there are: {}\nhint: `oracle` needs the test sets while tuning, \

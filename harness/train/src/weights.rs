@@ -26,9 +26,16 @@ pub struct Given {
 }
 
 /// Reads `path` and gives its tensors to `store` under the backbone's names.
-pub fn give(path: &Path, backbone: &str, info: &BackboneInfo, layouts: &[KeyMap], store: &ParamStore) -> Result<Given> {
+pub fn give(
+    path: &Path,
+    backbone: &str,
+    info: &BackboneInfo,
+    layouts: &[KeyMap],
+    store: &ParamStore,
+) -> Result<Given> {
     let read = checkpoint::read(path)?;
-    let wrong = |what: String| Error::Checkpoint { path: path.to_owned(), backbone: backbone.to_owned(), what };
+    let wrong =
+        |what: String| Error::Checkpoint { path: path.to_owned(), backbone: backbone.to_owned(), what };
     let Some(layout) = layouts.iter().find(|l| l.recognises(read.tensors.keys().map(String::as_str))) else {
         let known: Vec<&str> = layouts.iter().map(|l| l.name.as_str()).collect();
         let first: Vec<&str> = read.tensors.keys().take(4).map(String::as_str).collect();
@@ -52,7 +59,9 @@ pub fn give(path: &Path, backbone: &str, info: &BackboneInfo, layouts: &[KeyMap]
                 tensor = nn::interpolate_pos_embed(&tensor, info.grid.0)?;
             }
         }
-        if tensor.dtype().is_float() && !tensor.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?.is_finite() {
+        if tensor.dtype().is_float()
+            && !tensor.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?.is_finite()
+        {
             return Err(wrong(format!("tensor `{key}` holds values that are not finite")));
         }
         if tensors.insert(name.clone(), tensor).is_some() {
@@ -62,7 +71,8 @@ pub fn give(path: &Path, backbone: &str, info: &BackboneInfo, layouts: &[KeyMap]
     store.provide(tensors);
     let normalise = match read.metadata.get("normalise") {
         Some(text) => {
-            let (mean, std) = serde_json::from_str(text).map_err(|e| wrong(format!("metadata `normalise`: {e}")))?;
+            let (mean, std) =
+                serde_json::from_str(text).map_err(|e| wrong(format!("metadata `normalise`: {e}")))?;
             Some(Normalise { mean, std })
         }
         None => None,
@@ -75,8 +85,11 @@ impl Given {
     /// belong to the backbone.
     pub fn check(&self, store: &ParamStore, others: &BTreeSet<String>) -> Result<()> {
         let left: Vec<String> = store.unused().into_iter().filter(|n| !self.layout.may_leave(n)).collect();
-        let missing: Vec<String> =
-            store.initialised().into_iter().filter(|n| !others.contains(n) && !self.layout.may_miss(n)).collect();
+        let missing: Vec<String> = store
+            .initialised()
+            .into_iter()
+            .filter(|n| !others.contains(n) && !self.layout.may_miss(n))
+            .collect();
         if left.is_empty() && missing.is_empty() {
             return Ok(());
         }

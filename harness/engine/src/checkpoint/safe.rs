@@ -52,8 +52,23 @@ pub fn write_safetensors(
         views.push((*name, TensorView::new(*dtype, dims.clone(), bytes).map_err(fail)?));
     }
     let metadata: HashMap<String, String> = metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+    let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+    sort_header(&mut bytes);
     publish(path, &bytes)
+}
+
+/// Sorts the keys of the header in place, so that equal contents give equal files (the library keeps metadata
+/// in a hash map). Sorting moves text about and never changes its length.
+fn sort_header(bytes: &mut [u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let Some(header) = rest.get_mut(..length) else { return };
+    let Ok(parsed) = serde_json::from_slice::<serde_json::Value>(header) else { return };
+    let mut sorted = parsed.to_string().into_bytes();
+    if sorted.len() <= length {
+        sorted.resize(length, b' ');
+        header.copy_from_slice(&sorted);
+    }
 }
 
 /// Writes beside `path`, syncs, and renames.

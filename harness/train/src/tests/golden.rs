@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use super::plugins;
 use crate::descent::is_matrix;
-use crate::spec::{DecoderSpec, MaskToken, ObjectiveSpec, RepPosEmbed, SimilarityLoss, SimilaritySpec, TargetUpdate};
+use crate::spec::{
+    DecoderSpec, MaskToken, ObjectiveSpec, RepPosEmbed, SimilarityLoss, SimilaritySpec, TargetUpdate,
+};
 use crate::threec::{MaskedBatch, Online, Target};
 
 fn fixture() -> &'static Value {
@@ -43,7 +45,12 @@ fn build(case: &Case) -> Network {
     let n = |key: &str| usize::try_from(c[key].as_u64().unwrap()).unwrap();
     let backbone = json!({"width": n("D"), "depth": n("depth"), "heads": n("heads"), "patch": n("P"), "image": n("img")});
     let objective = ObjectiveSpec {
-        decoder: DecoderSpec { width: n("dD"), depth: n("ddepth"), heads: n("dheads"), mask_token: MaskToken::BeforeEmbed },
+        decoder: DecoderSpec {
+            width: n("dD"),
+            depth: n("ddepth"),
+            heads: n("dheads"),
+            mask_token: MaskToken::BeforeEmbed,
+        },
         similarity: Some(SimilaritySpec {
             loss: case.similarity,
             target: case.target,
@@ -57,7 +64,9 @@ fn build(case: &Case) -> Network {
         ..ObjectiveSpec::default()
     };
     let ctx = RunCtx::new(&Device::Cpu, case.dtype, 0);
-    let make = |store: &ParamStore| plugins().backbone("fsvfm", &backbone, Purpose::Pretrain, store, "", &ctx).unwrap();
+    let make = |store: &ParamStore| {
+        plugins().backbone("fsvfm", &backbone, Purpose::Pretrain, store, "", &ctx).unwrap()
+    };
     // shapes first, then the closed-form values
     let shapes = ParamStore::new(&Device::Cpu, case.dtype, 0);
     Online::new(&objective, make(&shapes), &shapes).unwrap();
@@ -75,12 +84,13 @@ fn filled(like: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
     assert_eq!(order.len(), like.len(), "{:?}", like.keys());
     let mut out = BTreeMap::new();
     for (j, key) in order.iter().enumerate() {
-        let name = key.as_str().unwrap();
+        let name = key[0].as_str().unwrap();
         let tensor = like.get(name).unwrap_or_else(|| panic!("no parameter {name}"));
         if name.ends_with("pos_embed") {
             continue;
         }
-        let norm = name.ends_with("weight") && (name.contains("norm") || name.contains(".projection_head.1."));
+        let norm =
+            name.ends_with("weight") && (name.contains("norm") || name.contains(".projection_head.1."));
         let values: Vec<f32> = (0..tensor.elem_count())
             .map(|i| (0.05 * (0.37 * i as f64 + 1.7 * j as f64).sin() + f64::from(u8::from(norm))) as f32)
             .collect();
@@ -96,7 +106,10 @@ fn batch(step: usize, dtype: DType) -> MaskedBatch {
         for c in 0..3 {
             for y in 0..side {
                 for x in 0..side {
-                    let angle = 0.013 * x as f64 * (c as f64 + 1.0) + 0.021 * y as f64 + 0.5 * q as f64 + 0.3 * step as f64;
+                    let angle = 0.013 * x as f64 * (c as f64 + 1.0)
+                        + 0.021 * y as f64
+                        + 0.5 * q as f64
+                        + 0.3 * step as f64;
                     pixels.push(angle.sin() as f32);
                 }
             }
@@ -142,10 +155,21 @@ fn follow(case: &Case, steps: &Value) -> Network {
         let mut grads = backward(&terms.total).unwrap();
         let norm = global_norm(&grads, &params).unwrap();
         let (rel, abs) = if exact { (1e-10, 0.0) } else { (2e-6, 1e-6) };
-        for (key, got) in [("loss_rec_all", terms.rec), ("loss_rec_fr", terms.region), ("loss_sim", terms.similarity), ("total", total)] {
+        for (key, got) in [
+            ("loss_rec_all", terms.rec),
+            ("loss_rec_fr", terms.region),
+            ("loss_sim", terms.similarity),
+            ("total", total),
+        ] {
             close(&format!("step {s} {key}"), got, want[key].as_f64().unwrap(), rel, abs);
         }
-        let rel = if exact { 1e-10 } else if s == 0 { 5e-6 } else { 2e-5 };
+        let rel = if exact {
+            1e-10
+        } else if s == 0 {
+            5e-6
+        } else {
+            2e-5
+        };
         close(&format!("step {s} grad_norm"), norm, want["grad_norm"].as_f64().unwrap(), rel, 0.0);
         if let Some(max) = case.clip {
             optim::clip_global_norm(&mut grads, &params, max).unwrap();
@@ -172,15 +196,34 @@ fn compare_parameters(got: &BTreeMap<String, Tensor>, want: &Value, exact: bool)
         }
         let n = v.len();
         let l2 = v.iter().map(|x| x * x).sum::<f64>().sqrt();
-        close(&format!("{name} l2"), l2, summary["l2"].as_f64().unwrap(), if exact { 1e-9 } else { 1e-5 }, 1e-12);
-        for (i, want) in [0, n / 3, 2 * n / 3, n - 1].into_iter().zip(summary["samples"].as_array().unwrap()) {
-            close(&format!("{name}[{i}]"), v[i], want.as_f64().unwrap(), 0.0, if exact { 1e-9 } else { 2e-5 });
+        close(
+            &format!("{name} l2"),
+            l2,
+            summary["l2"].as_f64().unwrap(),
+            if exact { 1e-9 } else { 1e-5 },
+            1e-12,
+        );
+        for (i, want) in [0, n / 3, 2 * n / 3, n - 1].into_iter().zip(summary["samples"].as_array().unwrap())
+        {
+            close(
+                &format!("{name}[{i}]"),
+                v[i],
+                want.as_f64().unwrap(),
+                0.0,
+                if exact { 1e-9 } else { 2e-5 },
+            );
         }
     }
 }
 
 fn base(dtype: DType) -> Case {
-    Case { dtype, similarity: SimilarityLoss::Simsiam, target: TargetUpdate::Ema, clip: Some(1.0), weight_decay: 0.05 }
+    Case {
+        dtype,
+        similarity: SimilarityLoss::Simsiam,
+        target: TargetUpdate::Ema,
+        clip: Some(1.0),
+        weight_decay: 0.05,
+    }
 }
 
 #[test]
@@ -213,8 +256,20 @@ fn other_targets_losses_and_clipping() {
             tensors.values().map(|t| values(t).iter().map(|x| x * x).sum::<f64>().sqrt()).sum()
         };
         let want = |key: &str| variants[name]["f64"][key].as_f64().unwrap();
-        close(&format!("{name} online"), l2(net.store.tensors()), want("online_l2_sum_over_tensors"), 1e-5, 0.0);
-        close(&format!("{name} target"), l2(net.twin.tensors()), want("target_l2_sum_over_tensors"), 1e-5, 0.0);
+        close(
+            &format!("{name} online"),
+            l2(net.store.tensors()),
+            want("online_l2_sum_over_tensors"),
+            1e-5,
+            0.0,
+        );
+        close(
+            &format!("{name} target"),
+            l2(net.twin.tensors()),
+            want("target_l2_sum_over_tensors"),
+            1e-5,
+            0.0,
+        );
     }
 }
 

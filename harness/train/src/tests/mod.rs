@@ -12,12 +12,9 @@ use facebench_host::{PluginDir, Plugins};
 pub(crate) fn plugins() -> &'static Plugins {
     static PLUGINS: OnceLock<Plugins> = OnceLock::new();
     PLUGINS.get_or_init(|| {
-        let names = ["backbone-fsvfm", "backbone-mae", "masking-random", "masking-crfr-p", "head-linear", "head-fs-adapter"];
+        // the same command as the set-up, so that nothing is compiled twice with other features
         let mut cargo = std::process::Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet"]);
-        for name in names {
-            cargo.args(["-p", &format!("facebench-{name}")]);
-        }
         assert!(cargo.status().unwrap().success(), "the plugins must build");
         // target/release/deps/<test> -> target/release
         let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().into();
