@@ -107,8 +107,6 @@ pub(crate) struct AdamStep {
     pub(crate) keep: f32,
     /// Weight decay added to the gradient (coupled decay).
     pub(crate) coupled: f32,
-    /// Factor on the gradient (clipping, accumulation).
-    pub(crate) gradient: f32,
 }
 
 /// One Adam or AdamW step on a parameter, in one pass.
@@ -139,7 +137,7 @@ impl Kernel for AdamTask<'_> {
         let n = self.g.len();
         let (p, g, m, v) = (&mut self.p[..n], &self.g[..n], &mut self.m[..n], &mut self.v[..n]);
         for i in 0..n {
-            let g = g[i] * s.gradient + s.coupled * p[i];
+            let g = g[i] + s.coupled * p[i];
             m[i] += (g - m[i]) * (1.0 - s.beta1);
             v[i] = v[i] * s.beta2 + g * g * (1.0 - s.beta2);
             p[i] = p[i] * s.keep - s.rate * m[i] / (v[i].sqrt() * s.root + s.eps);

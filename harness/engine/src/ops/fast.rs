@@ -31,12 +31,11 @@ pub(super) fn with<R>(t: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result
     }
 }
 
-/// A matrix of rows with unit column stride: first element, number of rows, width, row stride.
+/// A matrix of rows with unit column stride: first element, number of rows, row stride.
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
     pub(super) start: usize,
     pub(super) count: usize,
-    pub(super) width: usize,
     pub(super) stride: usize,
 }
 
@@ -62,7 +61,7 @@ pub(super) fn rows(layout: &Layout) -> Option<Rows> {
         }
         count *= dim;
     }
-    Some(Rows { start: layout.start_offset(), count, width, stride: stride.unwrap_or(width) })
+    Some(Rows { start: layout.start_offset(), count, stride: stride.unwrap_or(width) })
 }
 
 /// Calls `f` with the values of `t` and how its rows lie, copied only if they lie at no one stride.
@@ -94,10 +93,10 @@ mod tests {
     #[test]
     fn rows_of_slices() {
         let x = Tensor::zeros((4, 5, 6), DType::F32, &Device::Cpu).unwrap();
-        let of = |t: &Tensor| rows(t.layout()).map(|r| (r.start, r.count, r.width, r.stride));
-        assert_eq!(of(&x), Some((0, 20, 6, 6)));
-        assert_eq!(of(&x.narrow(1, 2, 1).unwrap()), Some((12, 4, 6, 30)));
-        assert_eq!(of(&x.narrow(2, 1, 3).unwrap()), Some((1, 20, 3, 6)));
+        let of = |t: &Tensor| rows(t.layout()).map(|r| (r.start, r.count, r.stride));
+        assert_eq!(of(&x), Some((0, 20, 6)));
+        assert_eq!(of(&x.narrow(1, 2, 1).unwrap()), Some((12, 4, 30)));
+        assert_eq!(of(&x.narrow(2, 1, 3).unwrap()), Some((1, 20, 6)));
         assert_eq!(of(&x.narrow(1, 1, 3).unwrap()), None);
         assert_eq!(of(&x.transpose(0, 2).unwrap()), None);
     }

@@ -6,7 +6,8 @@
 mod adam;
 mod average;
 mod clip;
+mod inplace;
 
 pub use adam::{Adam, AdamConfig, AdamW, Group};
 pub use average::ema_update;
-pub use clip::{clip_global_norm, global_norm, scale_gradients};
+pub use clip::{accumulate_gradients, clip_global_norm, global_norm, scale_gradients};
