@@ -98,13 +98,12 @@ fn real_anchored(z: &Tensor, labels: &Tensor, temperature: f64, ctx: &Ctx) -> Re
     if reals == 0.0 {
         return ctx.full(1e-6, ())?.cast_like(z);
     }
-    // weight of pair (i, j): 1 / |P(i)| for two different reals, else 0
-    let partners = (reals - 1.0).max(1.0);
+    let partners = f64::from(reals - 1.0).max(1.0); // |P(i)|, the same for every real
     let (mut pairs, mut others) = (vec![0f32; b * b], vec![1f32; b * b]);
     for i in 0..b {
         others[i * b + i] = 0.0;
         for j in (0..b).filter(|j| *j != i) {
-            pairs[i * b + j] = real[i] * real[j] / partners;
+            pairs[i * b + j] = real[i] * real[j]; // 1 for two different reals
         }
     }
     let pairs = ctx.from_f32(&pairs, [b, b])?.cast_like(z)?;
@@ -114,7 +113,7 @@ fn real_anchored(z: &Tensor, labels: &Tensor, temperature: f64, ctx: &Ctx) -> Re
     let total = ((s.exp()? * &others)?.sum_keep(1)? + LOG_EPS)?; // (B, 1)
     let log_p = (&s - total.log()?)?; // (B, B)
     let sum = (log_p * &pairs)?.sum_all()?;
-    sum * (-temperature / BASE_TEMPERATURE / b as f64)
+    sum * (-temperature / BASE_TEMPERATURE / partners / b as f64)
 }
 
 export_plugin! { heads: [FsAdapter] }
