@@ -54,7 +54,9 @@ pub enum Error {
         folder: PathBuf,
     },
     /// Not enough people to keep them apart.
-    #[error("{faces} shows {people} people, but {needed} are needed to keep train, val and test apart\nhint: {hint}")]
+    #[error(
+        "{faces} shows {people} people, but {needed} are needed to keep train, val and test apart\nhint: {hint}"
+    )]
     FewPeople {
         /// The folder of photographs.
         faces: PathBuf,
@@ -69,7 +71,9 @@ pub enum Error {
     #[error("{0}\nhint: replace or remove the file, or set `skip_unreadable` to leave such files out")]
     Unreadable(Box<crate::Error>),
     /// The output folder holds something else.
-    #[error("{out} exists and is not what this would write: {what}\nhint: choose another folder, or remove {out} first")]
+    #[error(
+        "{out} exists and is not what this would write: {what}\nhint: choose another folder, or remove {out} first"
+    )]
     Other {
         /// The output folder.
         out: PathBuf,

@@ -9,6 +9,7 @@
 //! Deterministic: each picture has its own random stream, keyed by its name. `OUT` appears only when complete.
 
 mod blend;
+mod check;
 mod error;
 mod look;
 mod people;
@@ -78,7 +79,9 @@ fn existing(out: &Path, spec: &ForgeSpec, photographs: &str) -> Result<Option<Re
     }
     let other = |what: &str| Err(Error::Other { out: out.into(), what: what.into() });
     let path = out.join(RECORD);
-    let Ok(text) = std::fs::read_to_string(&path) else { return other("it holds no record of a forged data set") };
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return other("it holds no record of a forged data set");
+    };
     let Ok(record) = serde_json::from_str::<Record>(&text) else { return other("its record cannot be read") };
     if record.version != FORGER_VERSION {
         return other("it was made by another version");

@@ -30,13 +30,13 @@ pub(crate) struct Person {
     pub(crate) photos: Vec<(String, PathBuf)>,
 }
 
-/// Finds the people of a folder and gives each a split.
+/// Finds the people of a folder; splits come later, when it is known whose photographs can be read.
 pub(crate) fn find(faces: &Path, spec: &ForgeSpec) -> Result<Vec<Person>, Error> {
     if !faces.is_dir() {
         return Err(Error::NoFolder { faces: faces.into() });
     }
     let (images, folders) = list(faces)?;
-    let mut people = if spec.flat {
+    let people = if spec.flat {
         if !folders.is_empty() {
             return Err(Error::Mixed { faces: faces.into(), images: images.len(), folders: folders.len() });
         }
@@ -51,14 +51,18 @@ pub(crate) fn find(faces: &Path, spec: &ForgeSpec) -> Result<Vec<Person>, Error>
         if !images.is_empty() {
             let (images, folders) = (images.len(), folders.len());
             let faces = faces.to_path_buf();
-            return Err(if folders == 0 { Error::Flat { faces, images } } else { Error::Mixed { faces, images, folders } });
+            return Err(if folders == 0 {
+                Error::Flat { faces, images }
+            } else {
+                Error::Mixed { faces, images, folders }
+            });
         }
         by_folder(folders)?
     };
     if people.is_empty() {
         return Err(Error::Empty { folder: faces.into() });
     }
-    assign(faces, &mut people, spec)?;
+    enough(faces, people.len(), spec)?;
     Ok(people)
 }
 
@@ -86,21 +90,40 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> {
     folders.iter().try_for_each(|f| collect(f, into))
 }
 
-/// Splits people by a shuffle that depends on the seed and their names only.
-fn assign(faces: &Path, people: &mut [Person], spec: &ForgeSpec) -> Result<(), Error> {
-    let each = if spec.swaps > 0 { 2 } else { 1 };
-    let n = people.len();
-    if n < 3 * each {
-        let hint = if spec.swaps > 0 { "add people, or set `swaps` to 0: swaps need two people in each split" } else { "add people" };
-        return Err(Error::FewPeople { faces: faces.into(), people: n, needed: 3 * each, hint });
+/// People each split needs.
+fn each(spec: &ForgeSpec) -> usize {
+    if spec.swaps > 0 { 2 } else { 1 }
+}
+
+fn enough(faces: &Path, people: usize, spec: &ForgeSpec) -> Result<(), Error> {
+    let needed = 3 * each(spec);
+    if people >= needed {
+        return Ok(());
     }
+    let hint = match spec.swaps {
+        0 => "add people",
+        _ => "add people, or set `swaps` to 0: swaps need two people in each split",
+    };
+    Err(Error::FewPeople { faces: faces.into(), people, needed, hint })
+}
+
+/// Splits people by a shuffle that depends on the seed and their number only.
+pub(crate) fn assign(faces: &Path, people: &mut [Person], spec: &ForgeSpec) -> Result<(), Error> {
+    let (n, each) = (people.len(), each(spec));
+    enough(faces, n, spec)?;
     let mut order: Vec<usize> = (0..n).collect();
     Stream::new("forge-split", spec.seed, &[]).shuffle(&mut order);
     let share = |fraction: f64| ((n as f64 * fraction).round() as usize).clamp(each, n - 2 * each);
     let test = share(spec.test);
     let val = share(spec.val).min(n - each - test);
     for (k, i) in order.into_iter().enumerate() {
-        people[i].split = if k < test { Split::Test } else if k < test + val { Split::Val } else { Split::Train };
+        people[i].split = if k < test {
+            Split::Test
+        } else if k < test + val {
+            Split::Val
+        } else {
+            Split::Train
+        };
     }
     Ok(())
 }

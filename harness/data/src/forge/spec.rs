@@ -59,12 +59,18 @@ impl ForgeSpec {
     /// # Errors
     /// Names the field, what it is and what it may be.
     pub fn check(&self) -> Result<(), Error> {
-        let bad = |field: &'static str, got: String, expected: &'static str| Err(Error::Spec { field, got, expected });
+        let bad = |field: &'static str, got: String, expected: &'static str| {
+            Err(Error::Spec { field, got, expected })
+        };
         if !(16..=1024).contains(&self.size) {
             return bad("size", self.size.to_string(), "16 to 1024 pixels");
         }
         if !(self.val > 0.0 && self.test > 0.0 && self.val + self.test < 1.0) {
-            return bad("val and test", format!("{} and {}", self.val, self.test), "positive shares that leave something to train on");
+            return bad(
+                "val and test",
+                format!("{} and {}", self.val, self.test),
+                "positive shares that leave something to train on",
+            );
         }
         if !(1..=64).contains(&self.reals) {
             return bad("reals", self.reals.to_string(), "1 to 64");

@@ -1,7 +1,7 @@
-//! Writing a forged data set: photographs are decoded once each, then forged and saved in parallel.
+//! Writing a forged data set: every photograph is checked first, then forged and saved in parallel.
 //!
-//! Swap partners are drawn from the readable photographs of other people in the same split. Decoded photographs are
-//! kept at working size (at most twice the output), so memory is about 12 bytes a working pixel and photograph.
+//! Swap partners are drawn from the readable photographs of other people in the same split, which is why all are
+//! decoded once before the first picture is made. Pixels are not kept: memory does not grow with the folder.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,22 @@ use facebench_protocols::{Manifest, Sample, Split};
 use rayon::prelude::*;
 
 use super::blend;
+use super::check::{Photo, check_all, relative};
 use super::look::Look;
-use super::people::Person;
-use super::record::{RECORD, Record, RecordPerson, RecordUnreadable, SOURCES};
+use super::people::{Person, assign};
+use super::record::{RECORD, Record, RecordPerson, SOURCES};
 use super::spec::FORGER_VERSION;
 use super::{Error, ForgeSpec};
-use crate::image::{Filter, Rgb, decode_bytes, encode_png_bytes, png_text, resize};
+use crate::image::{Filter, Rgb, decode, encode_png_bytes, resize};
 use crate::readers::{SAMPLE_LIST, SYNTHETIC_KEYWORD, SYNTHETIC_MARKER};
 use crate::synth::partial::count_files;
 use crate::synth::plane::Plane;
 use crate::synth::shot;
 
-/// A readable photograph.
-struct Photo {
-    person: usize,
-    stem: String,
-    file: String,
+/// A decoded photograph at working size.
+struct Pixels {
     plane: Plane,
     grey: bool,
-    synthetic: bool,
 }
 
 /// One picture to be written.
@@ -49,13 +46,8 @@ pub(super) fn write_all(
     photographs: String,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Record, Error> {
-    let (photos, unreadable) = read_all(faces, &people, spec)?;
-    for (i, person) in people.iter_mut().enumerate() {
-        person.photos.retain(|(stem, _)| photos.iter().any(|p| p.person == i && p.stem == *stem));
-        if person.photos.is_empty() {
-            return Err(Error::Empty { folder: faces.join(&person.origin) });
-        }
-    }
+    let (photos, unreadable) = check_all(faces, &mut people, spec)?;
+    assign(faces, &mut people, spec)?;
     for split in ["train", "val", "test"] {
         for class in ["real", "fake"] {
             create(&root.join(split).join(class))?;
@@ -63,7 +55,7 @@ pub(super) fn write_all(
     }
     create(&root.join("pretrain/images"))?;
     let synthetic = faces.join(SYNTHETIC_MARKER).exists() || photos.iter().any(|p| p.synthetic);
-    let job = Job { root, people: &people, photos: &photos, spec, synthetic };
+    let job = Job::new(root, faces, &people, &photos, spec, synthetic);
     let (total, done) = (photos.len(), AtomicUsize::new(0));
     let written: Vec<Vec<(Sample, String)>> = (0..total)
         .into_par_iter()
@@ -91,47 +83,23 @@ pub(super) fn write_all(
 }
 
 fn to_record(p: &Person) -> RecordPerson {
-    RecordPerson { name: p.name.clone(), folder: p.origin.clone(), split: p.split, photographs: p.photos.len() }
-}
-
-/// Decodes every photograph to its central square at working size.
-fn read_all(faces: &Path, people: &[Person], spec: &ForgeSpec) -> Result<(Vec<Photo>, Vec<RecordUnreadable>), Error> {
-    let list: Vec<(usize, &String, &PathBuf)> = people
-        .iter()
-        .enumerate()
-        .flat_map(|(i, p)| p.photos.iter().map(move |(stem, path)| (i, stem, path)))
-        .collect();
-    let read: Vec<Result<Photo, crate::Error>> =
-        list.into_par_iter().map(|(person, stem, path)| read_one(faces, person, stem, path, spec.size)).collect();
-    let (mut photos, mut unreadable) = (Vec::new(), Vec::new());
-    for (result, path) in read.into_iter().zip(people.iter().flat_map(|p| p.photos.iter().map(|x| &x.1))) {
-        match result {
-            Ok(photo) => photos.push(photo),
-            Err(e) if spec.skip_unreadable => {
-                let reason = e.to_string().lines().next().unwrap_or_default().to_string();
-                unreadable.push(RecordUnreadable { file: relative(faces, path), reason });
-            }
-            Err(e) => return Err(Error::Unreadable(Box::new(e))),
-        }
+    RecordPerson {
+        name: p.name.clone(),
+        folder: p.origin.clone(),
+        split: p.split,
+        photographs: p.photos.len(),
     }
-    Ok((photos, unreadable))
 }
 
-fn relative(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
-}
-
-fn read_one(faces: &Path, person: usize, stem: &str, path: &Path, size: usize) -> Result<Photo, crate::Error> {
-    let bytes = std::fs::read(path).map_err(crate::Error::io("read", path))?;
-    let rgb = decode_bytes(&bytes, path)?;
+/// Decodes a photograph to its central square at working size: its own, but between one and two output sides.
+fn pixels(path: &Path, size: usize) -> Result<Pixels, Error> {
+    let rgb = decode(path).map_err(|e| Error::Unreadable(Box::new(e)))?;
     let side = rgb.width.min(rgb.height);
     let square = rgb.crop((rgb.width - side) / 2, (rgb.height - side) / 2, side, side);
     let working = side.clamp(size, 2 * size);
     let square = if working == side { square } else { scale(&square, working) };
     let grey = square.pixels.as_chunks::<3>().0.iter().all(|p| p[0] == p[1] && p[1] == p[2]);
-    let synthetic = png_text(&bytes).iter().any(|(k, _)| k.eq_ignore_ascii_case(SYNTHETIC_KEYWORD));
-    let plane = Plane::from_rgb(&square);
-    Ok(Photo { person, stem: stem.into(), file: relative(faces, path), plane, grey, synthetic })
+    Ok(Pixels { plane: Plane::from_rgb(&square), grey })
 }
 
 fn scale(rgb: &Rgb, side: usize) -> Rgb {
@@ -144,26 +112,45 @@ fn create(folder: &Path) -> Result<(), Error> {
 
 struct Job<'a> {
     root: &'a Path,
+    faces: &'a Path,
     people: &'a [Person],
     photos: &'a [Photo],
+    /// Photographs of each person.
+    album: Vec<Vec<usize>>,
     spec: &'a ForgeSpec,
     synthetic: bool,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(
+        root: &'a Path,
+        faces: &'a Path,
+        people: &'a [Person],
+        photos: &'a [Photo],
+        spec: &'a ForgeSpec,
+        synthetic: bool,
+    ) -> Self {
+        let mut album = vec![Vec::new(); people.len()];
+        photos.iter().enumerate().for_each(|(i, p)| album[p.person].push(i));
+        Self { root, faces, people, photos, album, spec, synthetic }
+    }
+
     /// Everything made from one photograph: samples (paths relative to the root) and their sources.
     fn photo(&self, i: usize) -> Result<Vec<(Sample, String)>, Error> {
         let photo = &self.photos[i];
         let person = &self.people[photo.person];
+        let own = pixels(&photo.path, self.spec.size)?;
         if person.split == Split::Train {
-            let picture = scale(&photo.plane.to_rgb(), self.spec.size);
+            let picture = scale(&own.plane.to_rgb(), self.spec.size);
             self.save(&format!("pretrain/images/{}__{}.png", person.name, photo.stem), &picture)?;
         }
+        let counts =
+            [("photo", self.spec.reals), ("self-blend", self.spec.self_blends), ("swap", self.spec.swaps)];
         let mut rows = Vec::new();
-        for (method, count) in [("photo", self.spec.reals), ("self-blend", self.spec.self_blends), ("swap", self.spec.swaps)] {
+        for (method, count) in counts {
             for frame in 0..count {
                 let sources = if method == "swap" { vec![i, self.partner(i, frame)] } else { vec![i] };
-                rows.push(self.picture(&Picture { method, frame, sources })?);
+                rows.push(self.picture(&own, &Picture { method, frame, sources })?);
             }
         }
         Ok(rows)
@@ -179,24 +166,24 @@ impl Job<'_> {
     fn partner(&self, i: usize, frame: usize) -> usize {
         let own = self.photos[i].person;
         let split = self.people[own].split;
-        let others: Vec<usize> = (0..self.people.len()).filter(|p| *p != own && self.people[*p].split == split).collect();
+        let others: Vec<usize> =
+            (0..self.people.len()).filter(|p| *p != own && self.people[*p].split == split).collect();
         let mut rng = self.stream(i, "partner", frame);
-        let other = others[rng.below(others.len())];
-        let theirs: Vec<usize> = (0..self.photos.len()).filter(|p| self.photos[*p].person == other).collect();
+        let theirs = &self.album[others[rng.below(others.len())]];
         theirs[rng.below(theirs.len())]
     }
 
-    fn picture(&self, want: &Picture) -> Result<(Sample, String), Error> {
+    fn picture(&self, own: &Pixels, want: &Picture) -> Result<(Sample, String), Error> {
         let &Picture { method, frame, ref sources } = want;
         let photo = &self.photos[sources[0]];
         let mut rng = self.stream(sources[0], method, frame);
         let trace = self.spec.trace as f32;
         let made = match method {
-            "photo" => Look::draw(&mut rng, 1.0, photo.grey).apply(&photo.plane),
-            "self-blend" => blend::self_blend(&photo.plane, photo.grey, &mut rng, trace),
+            "photo" => Look::draw(&mut rng, 1.0, own.grey).apply(&own.plane),
+            "self-blend" => blend::self_blend(&own.plane, own.grey, &mut rng, trace),
             _ => {
-                let other = fitted(&self.photos[sources[1]], photo);
-                blend::swap(&photo.plane, &other, photo.grey, &mut rng, trace)
+                let other = fitted(pixels(&self.photos[sources[1]].path, self.spec.size)?, own);
+                blend::swap(&own.plane, &other, own.grey, &mut rng, trace)
             }
         };
         let [low, high] = self.spec.quality;
@@ -218,13 +205,15 @@ impl Job<'_> {
             subjects,
             path: PathBuf::from(file),
         };
-        let files: Vec<&str> = sources.iter().map(|s| self.photos[*s].file.as_str()).collect();
+        let files: Vec<String> =
+            sources.iter().map(|s| relative(self.faces, &self.photos[*s].path)).collect();
         Ok((sample, files.join(";")))
     }
 
     /// `subject__stem`, of a swap `a+b__stem+stem`; and the people.
     fn name(&self, sources: &[usize]) -> (String, Vec<String>) {
-        let people: Vec<String> = sources.iter().map(|s| self.people[self.photos[*s].person].name.clone()).collect();
+        let people: Vec<String> =
+            sources.iter().map(|s| self.people[self.photos[*s].person].name.clone()).collect();
         let stems: Vec<&str> = sources.iter().map(|s| self.photos[*s].stem.as_str()).collect();
         (format!("{}__{}", people.join("+"), stems.join("+")), people)
     }
@@ -235,20 +224,20 @@ impl Job<'_> {
         if self.synthetic {
             text.push((SYNTHETIC_KEYWORD, "forged from synthetic faces"));
         }
-        let bytes = encode_png_bytes(picture, &text).map_err(|e| Error::List { path: path.clone(), reason: e.to_string() })?;
+        let bytes = encode_png_bytes(picture, &text)
+            .map_err(|e| Error::List { path: path.clone(), reason: e.to_string() })?;
         std::fs::write(&path, bytes).map_err(Error::io(&path))
     }
 }
 
 /// The other photograph at this one's working size, grey where this one is.
-fn fitted(other: &Photo, to: &Photo) -> Plane {
+fn fitted(other: Pixels, to: &Pixels) -> Plane {
     let side = to.plane.width;
-    let mut plane = if other.plane.width == side {
-        other.plane.clone()
-    } else {
-        Plane::from_rgb(&scale(&other.plane.to_rgb(), side))
-    };
-    if to.grey && !other.grey {
+    let Pixels { mut plane, grey } = other;
+    if plane.width != side {
+        plane = Plane::from_rgb(&scale(&plane.to_rgb(), side));
+    }
+    if to.grey && !grey {
         plane.pixels.iter_mut().for_each(|c| *c = [0.30 * c[0] + 0.59 * c[1] + 0.11 * c[2]; 3]);
     }
     plane

@@ -6,7 +6,7 @@
 
 use facebench_protocols::rng::Stream;
 
-use super::identity::within;
+use super::casting::within;
 use super::plane::Plane;
 use super::render::Canvas;
 
@@ -83,11 +83,11 @@ impl Camera {
 
     /// Takes a picture of rendered light.
     pub(crate) fn shoot(&self, canvas: &Canvas, rng: &mut Stream) -> Plane {
-        self.record(Plane { width: canvas.size, height: canvas.size, pixels: canvas.light.clone() }, rng)
+        self.record(&Plane { width: canvas.size, height: canvas.size, pixels: canvas.light.clone() }, rng)
     }
 
     /// Takes a picture of any linear light: used for faces, prints and screens alike.
-    pub(crate) fn record(&self, light: Plane, rng: &mut Stream) -> Plane {
+    pub(crate) fn record(&self, light: &Plane, rng: &mut Stream) -> Plane {
         let unit = light.width as f32 / 64.0;
         let mut p = light.blurred(self.blur * unit);
         let (w, h) = (p.width, p.height);

@@ -8,8 +8,9 @@
 use facebench_protocols::rng::Stream;
 
 use super::camera::Camera;
+use super::casting::within;
 use super::frame::FrameParams;
-use super::identity::{Identity, within};
+use super::identity::Identity;
 use super::mask::Region;
 use super::plane::Plane;
 use super::shot::{self, Shot};
@@ -41,7 +42,8 @@ impl Decoder {
     pub(crate) fn apply(&self, p: &Plane) -> Plane {
         let size = p.width;
         let pitch = (size as f32 / 16.0).round().max(2.0);
-        let coarse = p.resized((size as f32 * 0.5).round() as usize, (p.height as f32 * 0.5).round() as usize);
+        let coarse =
+            p.resized((size as f32 * 0.5).round() as usize, (p.height as f32 * 0.5).round() as usize);
         let soft = coarse.resized(size, p.height).sharpened(size as f32 / 64.0, self.crisp);
         let mut out = p.zip(&soft, |a, b| a + self.soften * (b - a));
         let turn = std::f32::consts::TAU / pitch;
@@ -76,7 +78,13 @@ pub(crate) fn idealised(id: &Identity, f: &FrameParams) -> (Identity, FrameParam
 }
 
 /// T2I: nobody was in front of a camera.
-pub(crate) fn text_to_image(id: &Identity, f: &FrameParams, size: usize, rng: &mut Stream, trace: f32) -> Plane {
+pub(crate) fn text_to_image(
+    id: &Identity,
+    f: &FrameParams,
+    size: usize,
+    rng: &mut Stream,
+    trace: f32,
+) -> Plane {
     let (id, f) = idealised(id, f);
     let lens = Camera { blur: within(rng, 0.2, 0.45), ..Camera::clean() };
     let drawn = shot::clean(&id, &f, &lens, size).picture;
@@ -86,23 +94,39 @@ pub(crate) fn text_to_image(id: &Identity, f: &FrameParams, size: usize, rng: &m
 /// I2I: a photograph, partly re-imagined.
 pub(crate) fn image_to_image(shot: &Shot, rng: &mut Stream, trace: f32) -> Plane {
     let unit = shot.canvas.size as f32 / 64.0;
-    let denoised = shot.picture.blurred(within(rng, 0.28, 0.6) * unit * trace.min(1.5)).sharpened(0.9 * unit, 0.6);
+    let denoised =
+        shot.picture.blurred(within(rng, 0.28, 0.6) * unit * trace.min(1.5)).sharpened(0.9 * unit, 0.6);
     Decoder::draw(rng, 0.9 * trace).apply(&denoised)
 }
 
 /// FS: another person's face drawn into the photograph.
-pub(crate) fn swap(shot: &Shot, f: &FrameParams, donor: &Identity, camera: &Camera, rng: &mut Stream, trace: f32) -> Plane {
+pub(crate) fn swap(
+    shot: &Shot,
+    f: &FrameParams,
+    donor: &Identity,
+    camera: &Camera,
+    rng: &mut Stream,
+    trace: f32,
+) -> Plane {
     let (donor, _) = idealised(donor, f);
     let decoder = Decoder::draw(rng, trace);
     let face = shot::clean(&donor, f, camera, shot.canvas.size).picture;
     let core = Region::inner_face(0.9, 0.2).mask(&shot.canvas);
     let face = decoder.apply(&face.matched(&core, shot.picture.moments(&core), 0.8));
-    let whole = Decoder { grid: 0.3 * decoder.grid, soften: 0.35 * decoder.soften, ..decoder }.apply(&shot.picture);
+    let whole =
+        Decoder { grid: 0.3 * decoder.grid, soften: 0.35 * decoder.soften, ..decoder }.apply(&shot.picture);
     whole.blended(&face, &Region::inner_face(1.04, 0.3).mask(&shot.canvas))
 }
 
 /// FE: one part is edited, the rest passes through the decoder almost unharmed.
-pub(crate) fn edit(shot: &Shot, id: &Identity, f: &FrameParams, camera: &Camera, rng: &mut Stream, trace: f32) -> Plane {
+pub(crate) fn edit(
+    shot: &Shot,
+    id: &Identity,
+    f: &FrameParams,
+    camera: &Camera,
+    rng: &mut Stream,
+    trace: f32,
+) -> Plane {
     let (mut id, mut f) = (id.clone(), f.clone());
     let feather = within(rng, 0.2, 0.4);
     let area = match rng.below(4) {
@@ -128,6 +152,7 @@ pub(crate) fn edit(shot: &Shot, id: &Identity, f: &FrameParams, camera: &Camera,
     };
     let decoder = Decoder::draw(rng, trace);
     let drawn = decoder.apply(&shot::clean(&id, &f, camera, shot.canvas.size).picture);
-    let whole = Decoder { grid: 0.3 * decoder.grid, soften: 0.35 * decoder.soften, ..decoder }.apply(&shot.picture);
+    let whole =
+        Decoder { grid: 0.3 * decoder.grid, soften: 0.35 * decoder.soften, ..decoder }.apply(&shot.picture);
     whole.blended(&drawn, &area.mask(&shot.canvas))
 }

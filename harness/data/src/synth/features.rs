@@ -56,8 +56,13 @@ pub(crate) fn brow(id: &Identity, f: &FrameParams, side: f32, u: f32, v: f32) ->
         return None;
     }
     let along = x / b.length;
-    let centre = b.height - 0.055 * f.brow_raise - b.arch * (1.0 - 0.6 * (along - 0.25) * (along - 0.25)) - b.slope * along;
-    let thick = b.thickness * (1.0 - 0.55 * ((along + 0.35).max(0.0) / 1.35).powi(2)) * (1.0 - along.abs().powi(6)).max(0.0).sqrt();
+    let centre = b.height
+        - 0.055 * f.brow_raise
+        - b.arch * (1.0 - 0.6 * (along - 0.25) * (along - 0.25))
+        - b.slope * along;
+    let thick = b.thickness
+        * (1.0 - 0.55 * ((along + 0.35).max(0.0) / 1.35).powi(2))
+        * (1.0 - along.abs().powi(6)).max(0.0).sqrt();
     Some([((v - centre).abs() - thick).max((along.abs() - 1.0) * b.length), along])
 }
 

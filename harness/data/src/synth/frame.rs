@@ -4,9 +4,12 @@
 //! light, distance and background, and differ in pose and expression, as in the real sets (a crop around a detected
 //! face, 1.3 times its size, not aligned).
 
+use std::f32::consts::TAU;
+
 use facebench_protocols::rng::Stream;
 
-use super::identity::{Colour, around, within};
+use super::casting::{around, within};
+use super::identity::Colour;
 
 /// One frame's pose, expression, light and background.
 #[derive(Clone, Debug)]
@@ -84,14 +87,35 @@ pub struct Range {
 
 impl Range {
     /// Interviews and news: frontal, well lit.
-    pub const STUDIO: Self =
-        Self { yaw: 0.22, pitch: 0.09, roll: 0.06, span: [1.18, 1.36], light: [0.62, 0.98], harsh: 0.75, clutter: 0.8 };
+    pub const STUDIO: Self = Self {
+        yaw: 0.22,
+        pitch: 0.09,
+        roll: 0.06,
+        span: [1.18, 1.36],
+        light: [0.62, 0.98],
+        harsh: 0.75,
+        clutter: 0.8,
+    };
     /// Anything goes.
-    pub const WILD: Self =
-        Self { yaw: 0.32, pitch: 0.14, roll: 0.12, span: [1.02, 1.55], light: [0.4, 1.2], harsh: 1.0, clutter: 1.0 };
+    pub const WILD: Self = Self {
+        yaw: 0.32,
+        pitch: 0.14,
+        roll: 0.12,
+        span: [1.02, 1.55],
+        light: [0.4, 1.2],
+        harsh: 1.0,
+        clutter: 1.0,
+    };
     /// Somebody in front of a phone or laptop.
-    pub const SELFIE: Self =
-        Self { yaw: 0.12, pitch: 0.10, roll: 0.05, span: [1.15, 1.32], light: [0.55, 1.0], harsh: 0.7, clutter: 1.0 };
+    pub const SELFIE: Self = Self {
+        yaw: 0.12,
+        pitch: 0.10,
+        roll: 0.05,
+        span: [1.15, 1.32],
+        light: [0.55, 1.0],
+        harsh: 0.7,
+        clutter: 1.0,
+    };
 }
 
 /// A smooth path through [`FrameParams`].
@@ -124,14 +148,14 @@ impl Motion {
             light,
             scene,
         };
-        let waves = std::array::from_fn(|_| [within(rng, 0.0, 6.283), within(rng, 0.4, 2.6)]);
+        let waves = std::array::from_fn(|_| [within(rng, 0.0, TAU), within(rng, 0.4, 2.6)]);
         Self { base, range, waves, talks: within(rng, 0.0, 0.75) }
     }
 
     /// The frame at time `t`, 0 at the start of the video and 1 at its end.
     #[must_use]
     pub fn at(&self, t: f32) -> FrameParams {
-        let wave = |i: usize| (self.waves[i][0] + self.waves[i][1] * 6.283 * t).sin();
+        let wave = |i: usize| (self.waves[i][0] + self.waves[i][1] * TAU * t).sin();
         let mut f = self.base.clone();
         f.yaw = (f.yaw + 0.35 * self.range.yaw * wave(0)).clamp(-0.55, 0.55);
         f.pitch = (f.pitch + 0.35 * self.range.pitch * wave(1)).clamp(-0.28, 0.28);
@@ -175,7 +199,7 @@ fn draw_scene(rng: &mut Stream, range: Range) -> Scene {
     let lift = within(rng, 0.3, 2.4);
     Scene {
         wall: [wall.map(|c| (c * lift).min(0.9)), other.map(|c| (c * lift).min(0.9))],
-        tilt: within(rng, 0.0, 6.283),
+        tilt: within(rng, 0.0, TAU),
         clutter: range.clutter * rng.uniform() as f32,
         cloth: cloth.map(|c| c * within(rng, 0.2, 1.8)),
         key: rng.next_u64() as u32,

@@ -45,7 +45,7 @@ pub fn gallery(seed: u64, size: usize, trace: f32) -> Vec<(&'static str, Rgb)> {
             "print" => attack::print(&shot.picture, tools, id.key, rng, trace),
             _ => attack::replay(&shot.picture, tools, id.key, rng, trace),
         };
-        all.push((name, attack::recapture(light, &camera, rng)));
+        all.push((name, attack::recapture(&light, &camera, rng)));
     }
     all.into_iter().map(|(name, p)| (name, shot::jpeg(&p.to_rgb(), camera.quality))).collect()
 }

@@ -11,6 +11,7 @@
 mod attack;
 mod backdrop;
 mod camera;
+mod casting;
 mod diffusion;
 mod error;
 mod features;
@@ -70,7 +71,11 @@ pub struct SynthSummary {
 ///
 /// # Errors
 /// A spec that makes no data set, a folder with other contents, or a file that cannot be written.
-pub fn generate(out: &Path, spec: &SynthSpec, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<SynthSummary, Error> {
+pub fn generate(
+    out: &Path,
+    spec: &SynthSpec,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<SynthSummary, Error> {
     spec.check()?;
     if let store::Existing::Same(files) = store::Store::existing(out, spec)? {
         return Ok(SynthSummary { images: 0, files, reused: true });
@@ -81,7 +86,11 @@ pub fn generate(out: &Path, spec: &SynthSpec, progress: &(dyn Fn(usize, usize) +
     Ok(SynthSummary { images: written, files, reused: false })
 }
 
-fn write_all(store: &store::Store, spec: &SynthSpec, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<usize, Error> {
+fn write_all(
+    store: &store::Store,
+    spec: &SynthSpec,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<usize, Error> {
     let mut jobs = layout::pretrain::jobs(spec, store)?;
     jobs.extend(layout::ffpp::jobs(spec, store)?);
     jobs.extend(layout::unseen::jobs(spec, store)?);

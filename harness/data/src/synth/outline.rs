@@ -114,7 +114,9 @@ impl<'a> HairShape<'a> {
         let curl = if self.id.hair.style == HairStyle::Curly { 2.6 } else { 1.0 };
         let k = self.id.key ^ 0xA1;
         let rough = 0.014 * self.id.hair.rough * curl;
-        rough * (noise::value(u * 9.0 / curl.sqrt(), v * 9.0 / curl.sqrt(), k) + 0.6 * noise::value(u * 23.0, v * 23.0, k + 1))
+        rough
+            * (noise::value(u * 9.0 / curl.sqrt(), v * 9.0 / curl.sqrt(), k)
+                + 0.6 * noise::value(u * 23.0, v * 23.0, k + 1))
     }
 
     /// Outer silhouette of the hair.
@@ -126,7 +128,8 @@ impl<'a> HairShape<'a> {
         }
         let a = u.abs() - self.side;
         if self.long {
-            return a - 0.10 * step(0.0, 1.0, v) + 0.03 * (6.0 * v + self.id.hair.parting * 9.0).sin() * step(0.3, 0.9, v);
+            return a - 0.10 * step(0.0, 1.0, v)
+                + 0.03 * (6.0 * v + self.id.hair.parting * 9.0).sin() * step(0.3, 0.9, v);
         }
         (a + 0.22 * (v - centre)).max(v - 0.12)
     }
@@ -148,7 +151,8 @@ impl<'a> HairShape<'a> {
             }
             HairStyle::Fringe | HairStyle::LongFringe => {
                 let comb = 0.05 * noise::value(u * 8.0 + h.parting, 0.5, self.id.key ^ 0xC3);
-                -0.43 + comb + 0.10 * (u - h.parting) * h.parting.signum() - 0.06 * step(0.3, 0.0, (u - h.parting).abs())
+                -0.43 + comb + 0.10 * (u - h.parting) * h.parting.signum()
+                    - 0.06 * step(0.3, 0.0, (u - h.parting).abs())
             }
             _ => h.line + 0.10 * a * a,
         };

@@ -63,8 +63,12 @@ impl Plane {
 
     /// Combines two pictures of one size, channel by channel.
     pub(crate) fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        let pixels =
-            self.pixels.iter().zip(&other.pixels).map(|(a, b)| std::array::from_fn(|c| f(a[c], b[c]))).collect();
+        let pixels = self
+            .pixels
+            .iter()
+            .zip(&other.pixels)
+            .map(|(a, b)| std::array::from_fn(|c| f(a[c], b[c])))
+            .collect();
         Self { width: self.width, height: self.height, pixels }
     }
 
@@ -126,7 +130,8 @@ impl Plane {
         let total: f32 = mask.iter().sum::<f32>().max(1e-6);
         std::array::from_fn(|c| {
             let mean = self.pixels.iter().zip(mask).map(|(p, m)| m * p[c]).sum::<f32>() / total;
-            let var = self.pixels.iter().zip(mask).map(|(p, m)| m * (p[c] - mean).powi(2)).sum::<f32>() / total;
+            let var =
+                self.pixels.iter().zip(mask).map(|(p, m)| m * (p[c] - mean).powi(2)).sum::<f32>() / total;
             [mean, var.sqrt()]
         })
     }

@@ -8,8 +8,9 @@
 use facebench_protocols::rng::Stream;
 
 use super::camera::Camera;
+use super::casting::within;
 use super::frame::FrameParams;
-use super::identity::{Identity, within};
+use super::identity::Identity;
 use super::mask::Region;
 use super::plane::Plane;
 use super::relief::bump;
@@ -58,7 +59,11 @@ impl Face2Face {
         });
         // second: the face texture, rendered back
         let side = ((size * self.resolution).round() as usize).max(8);
-        let mut face = if side < canvas.size { moved.resized(side, side).resized(canvas.size, canvas.size) } else { moved };
+        let mut face = if side < canvas.size {
+            moved.resized(side, side).resized(canvas.size, canvas.size)
+        } else {
+            moved
+        };
         for (p, uv) in face.pixels.iter_mut().zip(&canvas.uv) {
             let k = 1.0 + self.shading * (uv[0] * 1.3).clamp(-1.0, 1.0) + 0.3 * self.shading;
             *p = p.map(|v| v * k);
@@ -88,7 +93,14 @@ impl NeuralTextures {
         }
     }
 
-    pub(crate) fn apply(&self, shot: &Shot, id: &Identity, f: &FrameParams, camera: &Camera, rng: &mut Stream) -> Plane {
+    pub(crate) fn apply(
+        &self,
+        shot: &Shot,
+        id: &Identity,
+        f: &FrameParams,
+        camera: &Camera,
+        rng: &mut Stream,
+    ) -> Plane {
         let size = shot.canvas.size;
         let mut other = f.clone();
         other.mouth_open = (f.mouth_open + self.open + 0.2 * (rng.uniform() as f32 - 0.5)).clamp(0.0, 0.9);
@@ -105,7 +117,7 @@ pub(crate) fn checkerboard(p: &mut Plane, period: usize, amplitude: f32) {
     let half = (period / 2).max(1);
     for y in 0..p.height {
         for x in 0..p.width {
-            let s = if (x / half + y / half) % 2 == 0 { amplitude } else { -amplitude };
+            let s = if (x / half + y / half).is_multiple_of(2) { amplitude } else { -amplitude };
             let c = &mut p.pixels[y * p.width + x];
             *c = [c[0] + s, c[1] + s, c[2] - 0.6 * s];
         }

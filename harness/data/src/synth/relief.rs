@@ -101,7 +101,8 @@ const PIVOT: f32 = 0.42;
 
 impl Pose {
     pub(crate) fn new(frame: &FrameParams) -> Self {
-        let ((sy, cy), (sp, cp), (sr, cr)) = (frame.yaw.sin_cos(), frame.pitch.sin_cos(), frame.roll.sin_cos());
+        let ((sy, cy), (sp, cp), (sr, cr)) =
+            (frame.yaw.sin_cos(), frame.pitch.sin_cos(), frame.roll.sin_cos());
         Self { sy, cy, sp, cp, sr, cr, span: frame.span, shift: frame.shift }
     }
 

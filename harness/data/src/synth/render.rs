@@ -11,6 +11,7 @@ use super::backdrop;
 use super::features;
 use super::frame::FrameParams;
 use super::identity::{Colour, Identity};
+use super::noise;
 use super::outline::{self, HairShape, Outline};
 use super::relief::{Pose, Relief, bump, step};
 use super::shade::Lamp;
@@ -57,7 +58,7 @@ impl Pixel {
     }
 }
 
-/// Renders one frame; `detail` scales skin texture (1 natural).
+/// Renders one frame, `size` pixels square.
 pub(crate) fn draw(id: &Identity, f: &FrameParams, size: usize) -> Canvas {
     let relief = Relief::new(id, f);
     let pose = Pose::new(f);
@@ -148,7 +149,8 @@ impl Parts<'_> {
                 p.over(neck, 1.0, tone.map(|c| c * shadow), Some(0));
             }
             if cloth < self.width {
-                let tone = self.lamp.flat(backdrop::cloth(&self.f.scene, x, y, self.limit), [0.5 * x, -0.3, 0.8]);
+                let tone =
+                    self.lamp.flat(backdrop::cloth(&self.f.scene, x, y, self.limit), [0.5 * x, -0.3, 0.8]);
                 p.over(cloth, 1.0, tone, Some(0));
             }
         }
@@ -157,7 +159,11 @@ impl Parts<'_> {
             if d < self.width {
                 let mut tone = self.lamp.flat(self.id.skin.colour, [0.6 * side, 0.0, 0.8]);
                 let inner = 0.35 * step(-0.035, -0.075, d) + 0.15 * bump((d + 0.03) * (d + 0.03) / 0.0002);
-                tone = [tone[0] * (0.92 - 0.6 * inner), tone[1] * (0.80 - inner * 0.7), tone[2] * (0.80 - inner * 0.7)];
+                tone = [
+                    tone[0] * (0.92 - 0.6 * inner),
+                    tone[1] * (0.80 - inner * 0.7),
+                    tone[2] * (0.80 - inner * 0.7),
+                ];
                 p.over(d, 1.0, tone, Some(0));
             }
         }
@@ -176,13 +182,20 @@ impl Parts<'_> {
         if let Some(m) = &mouth {
             let on = (0.5 - m.upper.min(m.lower) / (self.width + 0.012)).clamp(0.0, 1.0);
             if on > 0.0 {
-                let crack = 1.0 + 0.10 * super::noise::value(u * 40.0, v * 6.0, id.key ^ 0x11) * step(6.0, 20.0, self.limit);
+                let crack =
+                    1.0 + 0.10 * noise::value(u * 40.0, v * 6.0, id.key ^ 0x11) * step(6.0, 20.0, self.limit);
                 let shade = if m.upper < m.lower { 0.80 } else { 1.0 } * crack;
                 let t = on * 0.92;
                 albedo = std::array::from_fn(|c| albedo[c] * (1.0 - t) + id.mouth.colour[c] * shade * t);
                 gloss = gloss * (1.0 - on) + on * id.mouth.gloss * 1.6;
             }
-            lip = if m.upper < 0.0 { Some(7) } else if m.lower < 0.0 { Some(9) } else { None };
+            lip = if m.upper < 0.0 {
+                Some(7)
+            } else if m.lower < 0.0 {
+                Some(9)
+            } else {
+                None
+            };
         }
         let lit = self.lamp.skin(albedo, normal, gloss);
         p.over(d, 1.0, lit, Some(1));
@@ -204,18 +217,23 @@ impl Parts<'_> {
         }
         for (i, side) in [-1.0, 1.0].into_iter().enumerate() {
             self.eye(p, side, u, v, normal, 4 + i as u8);
-            if let Some([d, along]) = features::brow(id, f, side, u, v) {
-                if d < 0.03 {
-                    let hairs = super::noise::fractal(u * 0.7 + v * 1.4 * side, v * 0.5, 14.0, self.limit * 1.5, id.key ^ 0x22);
-                    let alpha = id.brows.density * (0.86 + 0.35 * hairs) * (1.0 - 0.35 * step(0.5, -1.0, along));
-                    let tone = self.lamp.flat(id.brows.colour, [0.0, 0.0, 1.0]);
-                    p.over(d + 0.008 * hairs, alpha.clamp(0.0, 1.0), tone, None);
-                    if d < 0.0 {
-                        p.label = 2 + i as u8;
-                    }
+            if let Some([d, along]) = features::brow(id, f, side, u, v)
+                && d < 0.03
+            {
+                self.brow(p, side, (u, v), d, along);
+                if d < 0.0 {
+                    p.label = 2 + i as u8;
                 }
             }
         }
+    }
+
+    fn brow(&self, p: &mut Pixel, side: f32, (u, v): (f32, f32), d: f32, along: f32) {
+        let id = self.id;
+        let hairs = noise::fractal(u * 0.7 + v * 1.4 * side, v * 0.5, 14.0, self.limit * 1.5, id.key ^ 0x22);
+        let alpha = id.brows.density * (0.86 + 0.35 * hairs) * (1.0 - 0.35 * step(0.5, -1.0, along));
+        let tone = self.lamp.flat(id.brows.colour, [0.0, 0.0, 1.0]);
+        p.over(d + 0.008 * hairs, alpha.clamp(0.0, 1.0), tone, None);
     }
 
     /// Soft shadows the height field cannot cast by itself.
@@ -223,8 +241,10 @@ impl Parts<'_> {
         let id = self.id;
         let [lx, ly] = self.lamp.cast();
         let tip = id.nose.length;
-        let under = bump(((u + 0.10 * lx) / (0.14 + 0.02 * lx.abs())).powi(2) + ((v - tip - 0.035) / 0.045).powi(2));
-        let beside = bump(((u + 0.17 * lx) / 0.08).powi(2) + ((v - tip + 0.12) / 0.15).powi(2)) * lx.abs().min(1.0);
+        let under =
+            bump(((u + 0.10 * lx) / (0.14 + 0.02 * lx.abs())).powi(2) + ((v - tip - 0.035) / 0.045).powi(2));
+        let beside =
+            bump(((u + 0.17 * lx) / 0.08).powi(2) + ((v - tip + 0.12) / 0.15).powi(2)) * lx.abs().min(1.0);
         let low = id.mouth.height + 0.75 * self.relief.drop + id.mouth.lower;
         let chin = bump((u / 0.17).powi(2) + ((v - low - 0.028) / 0.035).powi(2));
         p.darken((0.26 * under * ly + 0.22 * beside + 0.18 * chin * ly).min(0.7));
@@ -242,7 +262,12 @@ impl Parts<'_> {
             if m.inner < 0.0 && teeth < self.width {
                 let gaps = 1.0 - 0.20 * step(0.75, 1.0, (m.across * 19.0).cos().abs());
                 let shade = (1.0 - 0.55 * m.across * m.across) * gaps;
-                p.over(teeth, 0.9, self.lamp.flat([0.62, 0.57, 0.48].map(|c| c * shade), [0.0, 0.2, 1.0]), Some(8));
+                p.over(
+                    teeth,
+                    0.9,
+                    self.lamp.flat([0.62, 0.57, 0.48].map(|c| c * shade), [0.0, 0.2, 1.0]),
+                    Some(8),
+                );
             }
         }
     }
@@ -251,21 +276,27 @@ impl Parts<'_> {
         let id = self.id;
         let Some(e) = features::eye(id, self.f, side, u, v) else { return };
         // crease above the lid
-        let crease = bump(((e.above - 0.030 - 0.010 * (1.0 - e.along * e.along)) / 0.011).powi(2)) * (1.0 - e.along.powi(4)).max(0.0);
+        let crease = bump(((e.above - 0.030 - 0.010 * (1.0 - e.along * e.along)) / 0.011).powi(2))
+            * (1.0 - e.along.powi(4)).max(0.0);
         if e.along.abs() < 1.0 {
             p.darken(0.34 * id.eyes.crease * crease);
         }
         if e.opening < self.width {
             let lid_shadow = 1.0 - 0.45 * step(-0.045, 0.0, e.above);
             let corner = bump(((e.along + 0.96) / 0.16).powi(2));
-            let white = [0.62, 0.57 - 0.2 * corner, 0.54 - 0.22 * corner].map(|c| c * (1.0 - 0.30 * e.along * e.along));
+            let white = [0.62, 0.57 - 0.2 * corner, 0.54 - 0.22 * corner]
+                .map(|c| c * (1.0 - 0.30 * e.along * e.along));
             let mut ball = self.lamp.flat(white, normal).map(|c| c * lid_shadow);
             let r = 1.0 + e.iris / id.eyes.iris_radius;
             if e.iris < self.width {
-                let spokes = 1.0 + 0.35 * super::noise::value(e.offset[0].atan2(e.offset[1]) * 5.0, r * 3.0, id.key ^ 0x44);
+                let spokes =
+                    1.0 + 0.35 * noise::value(e.offset[0].atan2(e.offset[1]) * 5.0, r * 3.0, id.key ^ 0x44);
                 let rim = 1.0 - 0.75 * step(0.72, 1.0, r);
                 let glow = 0.75 + 0.5 * step(-0.5, 0.8, e.offset[1] / id.eyes.iris_radius);
-                let iris = self.lamp.flat(id.eyes.iris.map(|c| c * spokes * rim * glow), normal).map(|c| c * lid_shadow);
+                let iris = self
+                    .lamp
+                    .flat(id.eyes.iris.map(|c| c * spokes * rim * glow), normal)
+                    .map(|c| c * lid_shadow);
                 let mut eye = Pixel { colour: ball, label, width: self.width };
                 eye.over(e.iris, 1.0, iris, None);
                 eye.over(e.pupil, 1.0, [0.004; 3], None);

@@ -130,7 +130,9 @@ impl SynthSpec {
     /// # Errors
     /// Names the field, what it is and what it may be.
     pub fn check(&self) -> Result<(), Error> {
-        let bad = |field: &'static str, got: String, expected: &'static str| Err(Error::Spec { field, got, expected });
+        let bad = |field: &'static str, got: String, expected: &'static str| {
+            Err(Error::Spec { field, got, expected })
+        };
         if !(32..=1024).contains(&self.size) {
             return bad("size", self.size.to_string(), "32 to 1024 pixels");
         }

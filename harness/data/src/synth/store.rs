@@ -83,7 +83,8 @@ impl Store {
         let json = |s: &SynthSpec, v: u32| {
             format!("version {v}, {}", serde_json::to_string(s).expect("plain numbers serialise"))
         };
-        let other = |there: String| Error::OtherSpec { out: out.into(), there, asked: json(spec, GENERATOR_VERSION) };
+        let other =
+            |there: String| Error::OtherSpec { out: out.into(), there, asked: json(spec, GENERATOR_VERSION) };
         let Ok(found) = serde_json::from_str::<Marker>(&text) else {
             return Err(other(text.split_whitespace().collect::<Vec<_>>().join(" ")));
         };

@@ -8,8 +8,9 @@
 use facebench_protocols::rng::Stream;
 
 use super::camera::Camera;
+use super::casting::within;
 use super::frame::FrameParams;
-use super::identity::{Identity, within};
+use super::identity::Identity;
 use super::mask::{self, Region};
 use super::plane::Plane;
 use super::shot::{self, Shot};
@@ -110,7 +111,14 @@ pub(crate) struct Donor<'a> {
 
 impl Settled {
     /// Puts the donor's face into a shot of somebody else.
-    pub(crate) fn apply(&self, shot: &Shot, f: &FrameParams, camera: &Camera, donor: &Donor, rng: &mut Stream) -> Plane {
+    pub(crate) fn apply(
+        &self,
+        shot: &Shot,
+        f: &FrameParams,
+        camera: &Camera,
+        donor: &Donor,
+        rng: &mut Stream,
+    ) -> Plane {
         let size = shot.canvas.size;
         let mut pose = f.clone();
         if self.own_light {

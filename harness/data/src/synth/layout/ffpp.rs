@@ -45,7 +45,8 @@ pub(crate) fn jobs(spec: &SynthSpec, store: &Store) -> Result<Vec<Job>, Error> {
     store.data_set(FOLDER, spec)?;
     let s = &spec.scale;
     let splits = [("train", s.ffpp_train), ("val", s.ffpp_val), ("test", s.ffpp_test)];
-    let mut names: Vec<String> = (0..s.ffpp_train + s.ffpp_val + s.ffpp_test).map(|i| format!("{i:03}")).collect();
+    let mut names: Vec<String> =
+        (0..s.ffpp_train + s.ffpp_val + s.ffpp_test).map(|i| format!("{i:03}")).collect();
     stream(spec, SET, "pairs", "").shuffle(&mut names);
     let mut jobs: Vec<Job> = Vec::new();
     let mut rest = names.as_slice();
@@ -65,7 +66,13 @@ pub(crate) fn jobs(spec: &SynthSpec, store: &Store) -> Result<Vec<Job>, Error> {
     Ok(jobs)
 }
 
-fn write_video(spec: &SynthSpec, store: &Store, split: &str, target: &str, source: &str) -> Result<usize, Error> {
+fn write_video(
+    spec: &SynthSpec,
+    store: &Store,
+    split: &str,
+    target: &str,
+    source: &str,
+) -> Result<usize, Error> {
     let (a, b) = (video(spec, target), video(spec, source));
     let q = a.camera.quality;
     let mut rng = stream(spec, SET, "real", target);

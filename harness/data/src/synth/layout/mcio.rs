@@ -9,8 +9,8 @@ use std::fmt::Write;
 use super::{Job, person, stream};
 use crate::synth::attack::{self, Instruments};
 use crate::synth::camera::CameraRange;
+use crate::synth::casting::within;
 use crate::synth::frame::{Motion, Range};
-use crate::synth::identity::within;
 use crate::synth::shot;
 use crate::synth::store::Store;
 use crate::synth::{Error, SynthSpec};
@@ -205,16 +205,18 @@ pub(crate) fn jobs(spec: &SynthSpec, store: &Store) -> Result<Vec<Job>, Error> {
         let folder = format!("{FOLDER}/frame/{}", domain.key);
         store.data_set(&folder, spec)?;
         let mut lists = [Vec::new(), Vec::new()];
-        for (split, people) in
-            [("train", 1..=s.mcio_train_people), ("test", s.mcio_train_people + 1..=s.mcio_train_people + s.mcio_test_people)]
-        {
+        for (split, people) in [
+            ("train", 1..=s.mcio_train_people),
+            ("test", s.mcio_train_people + 1..=s.mcio_train_people + s.mcio_test_people),
+        ] {
             for class in ["real", "fake"] {
                 store.folder(&format!("{folder}/{split}/{class}"))?;
             }
             for person in people {
                 for (kind, video) in videos(domain.key, person) {
                     let fake = kind != Kind::Real;
-                    let stem = format!("{}/{split}/{}/{video}", domain.key, if fake { "fake" } else { "real" });
+                    let stem =
+                        format!("{}/{split}/{}/{video}", domain.key, if fake { "fake" } else { "real" });
                     lists[usize::from(fake)].push(format!("{stem}_frame0.png"));
                     let spec = spec.clone();
                     jobs.push(Box::new(move |store| write_video(&spec, store, &domain, kind, person, &stem)));
@@ -235,7 +237,14 @@ pub(crate) fn jobs(spec: &SynthSpec, store: &Store) -> Result<Vec<Job>, Error> {
     Ok(jobs)
 }
 
-fn write_video(spec: &SynthSpec, store: &Store, domain: &Domain, kind: Kind, who: usize, stem: &str) -> Result<usize, Error> {
+fn write_video(
+    spec: &SynthSpec,
+    store: &Store,
+    domain: &Domain,
+    kind: Kind,
+    who: usize,
+    stem: &str,
+) -> Result<usize, Error> {
     let id = person(spec, domain.key, &who.to_string());
     let mut rng = stream(spec, domain.key, "video", stem);
     let camera = domain.camera.draw(&mut rng);
@@ -257,9 +266,12 @@ fn write_video(spec: &SynthSpec, store: &Store, domain: &Domain, kind: Kind, who
                 Kind::Print => attack::print(&first, &domain.tools, key, &mut medium, spec.trace as f32),
                 _ => attack::replay(&first, &domain.tools, key, &mut medium, spec.trace as f32),
             };
-            attack::recapture(light, &camera, &mut rng)
+            attack::recapture(&light, &camera, &mut rng)
         };
-        store.picture(&format!("{FOLDER}/frame/{stem}_frame{frame}.png"), &shot::jpeg(&picture.to_rgb(), camera.quality))?;
+        store.picture(
+            &format!("{FOLDER}/frame/{stem}_frame{frame}.png"),
+            &shot::jpeg(&picture.to_rgb(), camera.quality),
+        )?;
     }
     Ok(2)
 }

@@ -3,8 +3,8 @@
 
 use super::{Job, frames, person, stream};
 use crate::synth::camera::CameraRange;
+use crate::synth::casting::within;
 use crate::synth::frame::{Motion, Range};
-use crate::synth::identity::within;
 use crate::synth::plane::Plane;
 use crate::synth::reenact::{Face2Face, NeuralTextures};
 use crate::synth::shot;
@@ -138,7 +138,9 @@ fn name(set: &Set, spec: &SynthSpec, v: usize, fake: bool) -> (String, [String; 
         ("cdfv2", true) => format!("Celeb-synthesis_{}_{}_{take:04}", ids[0], ids[1]),
         ("dfdc", _) => letters(),
         ("dfdcp", false) => format!("original_videos_{}_{v:03}", letters()),
-        ("dfdcp", true) => format!("method_{}_{}_{v:03}", if v % 2 == 0 { "A" } else { "B" }, letters()),
+        ("dfdcp", true) => {
+            format!("method_{}_{}_{v:03}", if v.is_multiple_of(2) { "A" } else { "B" }, letters())
+        }
         (_, false) => format!("real_test_{a}_{v}"),
         (_, true) => format!("fake_test_{a}_{v}"),
     };
