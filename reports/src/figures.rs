@@ -1,7 +1,8 @@
 //! Which figures a report has, and from which runs.
 //!
 //! Per protocol: bars per head, paired differences, a heat map of all rows and sets, ROC curves and score histograms at
-//! video level. Per pre-training: its loss curves. Everything that needs scores is left out where there are none.
+//! video level. Per pre-training: its loss curves. Everything that needs scores is left out where there are none, and a
+//! figure with more series than a reader can tell apart shows the first [`CURVES`] or is left to the tables.
 
 use crate::Error;
 use crate::plot::{
@@ -9,13 +10,15 @@ use crate::plot::{
     render,
 };
 use crate::runs::Run;
-use crate::tables::{Entry, Study};
+use crate::tables::{self, Entry, Study};
 use facebench_protocols::{Metric, ScoreRow};
 
 /// Curves with bands side by side before the bands hide each other.
 const BANDS: usize = 4;
 /// Curves in one figure.
 const CURVES: usize = 12;
+/// Rows above which bars, differences and heat maps are walls; the tables hold the numbers.
+const ROWS: usize = 60;
 /// Resamples of a band.
 const RESAMPLES: usize = 400;
 
@@ -49,7 +52,7 @@ pub(crate) fn of_study(study: &mut Study<'_>, png: bool) -> Result<Vec<(Place, F
             figures.push((Place::Roc, render(&roc, png)?));
         }
     }
-    for i in 0..study.entries.len() {
+    for i in 0..study.entries.len().min(CURVES) {
         if let Some(histogram) = histogram(study, i)? {
             figures.push((Place::Scores, render(&histogram, png)?));
         }
@@ -101,17 +104,12 @@ pub(crate) fn slug(parts: &[&str]) -> String {
     out.trim_end_matches('-').to_owned()
 }
 
-/// `(fold, set)` in the order of the runs.
+/// `(fold, set)` in the order of the protocol.
 fn sets(study: &Study<'_>) -> Vec<(String, String)> {
-    let mut sets: Vec<(String, String)> = Vec::new();
-    for ((fold, _), run) in study.entries.iter().flat_map(|e| &e.runs) {
-        for m in run.record.evaluation.iter().flat_map(|e| &e.sets) {
-            if !sets.iter().any(|(f, s)| f == fold && *s == m.set) {
-                sets.push((fold.clone(), m.set.clone()));
-            }
-        }
-    }
-    sets
+    let measured = |(fold, set): &(String, String)| {
+        study.entries.iter().any(|e| e.seeds().iter().any(|&s| e.measures(fold, set, s).is_some()))
+    };
+    tables::sets(&study.part).into_iter().map(|(fold, set, _)| (fold, set)).filter(measured).collect()
 }
 
 /// Name of a set for people: the fold where there are several.
@@ -165,7 +163,7 @@ fn bars(study: &Study<'_>) -> Vec<Bars> {
                 }
             }
         }
-        if !bars.is_empty() {
+        if !bars.is_empty() && entries.len() <= CURVES {
             figures.push(Bars {
                 id: slug(&["bars", &study.table.id, head]),
                 title: marked(
@@ -183,18 +181,15 @@ fn bars(study: &Study<'_>) -> Vec<Bars> {
 
 fn forest(study: &Study<'_>) -> Option<Forest> {
     let row = |c: &crate::tables::Compared| Difference {
-        name: format!("{} − {}", study.entries[c.entry].name(), study.entries[c.best].name()),
+        name: study.entries[c.entry].name(),
         group: format!("{} · best: {}", c.set, study.entries[c.best].name()),
         delta: c.difference * 100.0,
         interval: (c.interval.low * 100.0, c.interval.high * 100.0),
         p: c.p,
         different: c.different(),
     };
-    let mut rows: Vec<Difference> = study.compared.iter().map(row).collect();
-    for (row, c) in rows.iter_mut().zip(&study.compared) {
-        row.name = study.entries[c.entry].name();
-    }
-    (!rows.is_empty()).then(|| Forest {
+    let rows: Vec<Difference> = study.compared.iter().map(row).collect();
+    (1..=ROWS).contains(&rows.len()).then(|| Forest {
         id: slug(&["differences", &study.table.id]),
         title: marked(&format!("Difference to the best row · {}", study.part.stamp.id), study.part.synthetic),
         x: "Δ video AUC (points), 95 % interval".into(),
@@ -205,7 +200,7 @@ fn forest(study: &Study<'_>) -> Option<Forest> {
 fn heat(study: &Study<'_>) -> Option<Heat> {
     let sets = sets(study);
     let entries: Vec<&Entry<'_>> = study.entries.iter().filter(|e| !e.oracle).collect();
-    if sets.len() < 2 || entries.len() < 2 {
+    if sets.len() < 2 || !(2..=ROWS).contains(&entries.len()) {
         return None;
     }
     let value =

@@ -4,7 +4,7 @@
 //! font. The legend says what hidden and covered patches look like.
 
 use crate::Error;
-use crate::plot::{Anchor, Pen, Weight, encode_png, palette, register_fonts};
+use crate::plot::{Anchor, Pen, Weight, encode_png, palette, register_fonts, shrink};
 use image::RgbImage;
 use plotters::prelude::{BitMapBackend, IntoDrawingArea};
 use std::path::Path;
@@ -18,7 +18,9 @@ pub const KINDS: [(&str, &str); 4] = [
 ];
 
 /// Pixels per CSS pixel.
-const SCALE: u32 = 2;
+pub(crate) const SCALE: u32 = 2;
+/// Drawn pixels per pixel and side, averaged; smooths the captions and leaves the pictures as they are.
+const SUPERSAMPLE: u32 = 3;
 /// Smallest side of a picture in pixels; smaller ones are enlarged.
 const SIDE: u32 = 176;
 /// Most examples side by side.
@@ -80,23 +82,27 @@ impl Grid {
             u32::try_from(self.rows.iter().map(|r| r.1.len()).max().unwrap_or(0)).unwrap_or(u32::MAX);
         let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let (width, height) = (LEFT + across * (w + GAP) + GAP, TOP + rows * (h + GAP) + 56);
-        let mut pixels = vec![255_u8; width as usize * height as usize * 3];
+        let k = SUPERSAMPLE;
+        let (wide, high) = (width * k, height * k);
+        let mut pixels = vec![255_u8; wide as usize * high as usize * 3];
+        self.captions(&mut pixels, (wide, high), h).map_err(failed)?;
+        let mut pixels = shrink(&pixels, width as usize, height as usize, k as usize);
         for (r, (_, pictures)) in (0..).zip(&self.rows) {
             for (c, picture) in (0..).zip(pictures) {
                 blit(&mut pixels, width, picture, (LEFT + c * (w + GAP), TOP + r * (h + GAP)), (w, h));
             }
         }
-        self.captions(&mut pixels, (width, height), h).map_err(failed)?;
         encode_png(&pixels, width, height).map_err(failed)
     }
 
     fn captions(&self, pixels: &mut [u8], (width, height): (u32, u32), picture: u32) -> Result<(), String> {
         register_fonts();
-        let pen = Pen::bitmap(SCALE);
+        let pen = Pen::bitmap(SCALE * SUPERSAMPLE);
         let css = |v: u32| f64::from(v) / f64::from(SCALE);
+        let (right, bottom) = (css(width) / f64::from(SUPERSAMPLE), css(height) / f64::from(SUPERSAMPLE));
         let area = BitMapBackend::with_buffer(pixels, (width, height)).into_drawing_area();
         let text = |text: &str, at: (f64, f64), size: f64, weight: Weight, colour| {
-            let text = pen.fit(text, size, weight, css(width) - at.0 - 8.0);
+            let text = pen.fit(text, size, weight, right - at.0 - 8.0);
             pen.text(&area, &text, at, size, (Anchor::Left, weight, colour)).map_err(|e| e.to_string())
         };
         text(&self.title, (12.0, 22.0), 13.0, Weight::Bold, palette::INK)?;
@@ -104,7 +110,7 @@ impl Grid {
             let middle = css(TOP + r * (picture + GAP) + picture / 2) + 4.0;
             text(caption, (12.0, middle), 12.0, Weight::Normal, palette::INK)?;
         }
-        text(&self.note, (12.0, css(height) - 12.0), 11.0, Weight::Normal, palette::FAINT)?;
+        text(&self.note, (12.0, bottom - 12.0), 11.0, Weight::Normal, palette::FAINT)?;
         area.present().map_err(|e| e.to_string())
     }
 }

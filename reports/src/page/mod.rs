@@ -117,9 +117,15 @@ fn training(content: &Content<'_, '_>) -> String {
     let mut out = plots(&content.training.iter().map(|(_, f)| f).collect::<Vec<_>>());
     for picture in content.pictures {
         let (caption, data) = (escape_html(&picture.caption), base64(&picture.png));
-        out.push_str(&format!("<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>\n"));
+        let width = png_width(&picture.png) / crate::grid::SCALE;
+        out.push_str(&format!("<figure><img alt=\"{caption}\" width=\"{width}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>\n"));
     }
     out
+}
+
+/// Width in pixels, from the header chunk.
+fn png_width(png: &[u8]) -> u32 {
+    png.get(16..20).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
 
 fn plots(figures: &[&Figure]) -> String {

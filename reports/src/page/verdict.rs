@@ -4,8 +4,8 @@
 //! paired test can tell the runner-up apart. Then the audits in one line.
 
 use super::Content;
-use crate::table::{Cell, Direction, Mark, Table, fixed, marks};
-use crate::tables::Study;
+use crate::table::{Cell, Direction, Mark, Row, fixed, marks};
+use crate::tables::{Study, metric_id};
 use crate::write::escape_html;
 use facebench_protocols::Severity;
 
@@ -46,31 +46,29 @@ pub(super) fn section(content: &Content<'_, '_>, synthetic: bool) -> String {
     out
 }
 
-/// Column that stands for the table: the last average, else the first ranked column.
-fn column(table: &Table) -> Option<usize> {
-    let ranked = |c: &usize| table.columns[*c].direction != Direction::Neither;
-    let average = (0..table.columns.len()).filter(ranked).filter(|&c| table.columns[c].set == "average");
-    average.last().or_else(|| (0..table.columns.len()).find(ranked))
+/// Column that stands for the table: the average of the protocol's primary metric, any average, the first column.
+fn column(study: &Study<'_>) -> Option<usize> {
+    let table = &study.table;
+    let ranked: Vec<usize> =
+        (0..table.columns.len()).filter(|&c| table.columns[c].direction != Direction::Neither).collect();
+    let primary = study.part.protocol.as_ref().map(|p| metric_id(p.primary));
+    let is_primary = |c: &&usize| Some(&table.columns[**c].metric) == primary.as_ref();
+    let averages: Vec<usize> =
+        ranked.iter().copied().filter(|&c| table.columns[c].set == "average").collect();
+    let candidates =
+        [averages.iter().find(is_primary), averages.last(), ranked.iter().find(is_primary), ranked.first()];
+    candidates.into_iter().flatten().next().copied()
 }
 
 fn sentence(study: &Study<'_>) -> Option<String> {
     let table = &study.table;
-    let c = column(table)?;
+    let c = column(study)?;
     let column = &table.columns[c];
-    let all = marks(table);
-    let of = |mark: Mark| {
-        let rows = table
-            .groups
-            .iter()
-            .zip(&all)
-            .flat_map(|(g, m)| g.rows.iter().zip(m).map(move |(r, m)| (g, r, m[c])));
-        rows.filter(|(_, _, m)| *m == mark).map(|(g, r, _)| (g, r)).collect::<Vec<_>>()
-    };
-    let name = |(group, row): &(&crate::table::Group, &crate::table::Row)| {
-        let head = group.title.split(" · ").next().unwrap_or_default();
-        escape_html(&format!("{} with {head}", row.labels.join(", ")))
-    };
-    let value = |row: &crate::table::Row| match &row.cells[c] {
+    let flat: Vec<Mark> = marks(table).into_iter().flatten().map(|row| row[c]).collect();
+    let with = |mark: Mark| (0..flat.len()).filter(|&i| flat[i] == mark).collect::<Vec<_>>();
+    let rows: Vec<&Row> = table.rows().map(|(_, row)| row).collect();
+    let name = |&i: &usize| escape_html(&study.entries[study.order[i]].name());
+    let value = |i: usize| match &rows[i].cells[c] {
         Cell::Value(v) => Some(fixed(v.mean, column.unit.shift(), column.decimals)),
         _ => None,
     };
@@ -79,24 +77,23 @@ fn sentence(study: &Study<'_>) -> Option<String> {
     } else {
         format!("{}, {}", column.group, column.name)
     };
-    let best = of(Mark::Best);
-    let first = best.first()?;
+    let best = with(Mark::Best);
     let names = best.iter().map(name).collect::<Vec<_>>().join(" and ");
-    let verb = if best.len() > 1 { "lead" } else { "leads" };
+    let (verb, lower) = (if best.len() > 1 { "lead" } else { "leads" }, column.direction == Direction::Down);
     let mut line = format!(
-        "<strong>{}</strong>: {names} {verb} with {} ({})",
+        "<strong>{}</strong>: {names} {verb} with {} ({}{})",
         escape_html(&table.headline()),
-        value(first.1)?,
-        escape_html(&heading)
+        value(*best.first()?)?,
+        escape_html(&heading),
+        if lower { ", lower is better" } else { "" }
     );
-    if let Some(second) = of(Mark::Second).first() {
-        line.push_str(&format!(", {} follows with {}", name(second), value(second.1)?));
+    if let Some(second) = with(Mark::Second).first() {
+        line.push_str(&format!("; {} follows with {}", name(second), value(*second)?));
     }
-    let unclear = study.compared.iter().filter(|c| !c.different()).count();
+    let clear = study.compared.iter().filter(|c| c.different()).count();
     if !study.compared.is_empty() {
         line.push_str(&format!(
-            "; paired tests tell {} of {} rows from the best of their test set",
-            study.compared.len() - unclear,
+            ". Paired tests tell the best row of a test set from the others in {clear} of {} comparisons",
             study.compared.len()
         ));
     }

@@ -68,7 +68,10 @@ impl Scale {
         let decimals = usize::try_from(decimals.unwrap_or(9)).expect("below ten");
         let first = (self.min / step - 1e-9).ceil() as i64;
         let last = (self.max / step + 1e-9).floor() as i64;
-        (first..=last).map(|i| i as f64 * step).map(|v| (v, format!("{:.decimals$}", v + 0.0))).collect()
+        (first..=last)
+            .map(|i| i as f64 * step)
+            .map(|v| (v, format!("{:.decimals$}", v + 0.0).replace('-', "−")))
+            .collect()
     }
 }
 

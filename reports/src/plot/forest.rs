@@ -156,7 +156,8 @@ fn draw_row<DB: DrawingBackend>(
         let (x, y) = at(row.delta);
         pen.rect(area, (x - 2.6, y - 2.6), (x + 2.6, y + 2.6), RGBColor(255, 255, 255).to_rgba())?;
     }
-    let text = format!("{:+.1} [{:+.1}, {:+.1}]", row.delta, row.interval.0, row.interval.1);
+    let text =
+        format!("{:+.1} [{:+.1}, {:+.1}]", row.delta, row.interval.0, row.interval.1).replace('-', "−");
     pen.text(area, &text, (f64::from(FULL) - 62.0, y + 4.0), 10.5, (Anchor::Right, Weight::Normal, INK))?;
     let p = if row.p < 0.001 { "p<.001".into() } else { format!("p={:.3}", row.p).replace("=0.", "=.") };
     pen.text(area, &p, (f64::from(FULL) - 12.0, y + 4.0), 10.5, (Anchor::Right, Weight::Normal, FAINT))

@@ -123,7 +123,7 @@ fn raster<P: Plot>(plot: &P, (width, height): (u32, u32)) -> Result<Vec<u8>, Str
 }
 
 /// Means of `k × k` blocks of an RGB image; `w` and `h` are the size of the result.
-fn shrink(pixels: &[u8], w: usize, h: usize, k: usize) -> Vec<u8> {
+pub(crate) fn shrink(pixels: &[u8], w: usize, h: usize, k: usize) -> Vec<u8> {
     let count = u32::try_from(k * k).expect("a small block");
     let mut out = Vec::with_capacity(w * h * 3);
     for y in 0..h {

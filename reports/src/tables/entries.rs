@@ -135,20 +135,17 @@ pub(crate) fn head_title(head: &str, entries: &[Entry<'_>], members: &[usize]) -
     counts.dedup();
     match counts.as_slice() {
         [(trained, total)] if *total > 0 => {
-            format!("{name} · {} of {} M parameters trained", millions(*trained), millions(*total))
+            format!("{name} · {} of {} parameters trained", count(*trained), count(*total))
         }
         _ => name.to_owned(),
     }
 }
 
-/// Millions with three significant places.
-fn millions(count: u64) -> String {
-    let decimals = if count < 1_000_000 {
-        3
-    } else if count < 100_000_000 {
-        2
-    } else {
-        1
-    };
-    fixed(count as f64, -6, decimals)
+/// A count of parameters: `386`, `84.6 k`, `85.6 M`.
+fn count(n: u64) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => format!("{} k", fixed(n as f64, -3, 1)),
+        _ => format!("{} M", fixed(n as f64, -6, 1)),
+    }
 }

@@ -22,6 +22,7 @@ pub(crate) use compare::Compared;
 pub(crate) use entries::{Entry, entries};
 pub(crate) use part::{Part, parts};
 pub(crate) use scores::Scores;
+pub(crate) use shape::{metric_id, sets};
 
 use crate::Error;
 use crate::runs::Run;
@@ -56,6 +57,8 @@ pub(crate) struct Study<'a> {
     pub(crate) scores: Scores,
     pub(crate) compared: Vec<Compared>,
     pub(crate) table: Table,
+    /// Entry of each row of the table.
+    pub(crate) order: Vec<usize>,
 }
 
 /// The studies of one protocol.
@@ -82,7 +85,7 @@ fn study(part: Part<'_>, parts: usize) -> Result<Study<'_>, Error> {
     let mut scores = Scores::new(part.aggregation());
     let compared = compare::compare_rows(&shape, &entries, &mut scores)?;
     compare::mark(&mut table, &order, &compared);
-    Ok(Study { part, entries, scores, compared, table })
+    Ok(Study { part, entries, scores, compared, table, order })
 }
 
 /// The table without footnotes, and the entry of each of its rows.
@@ -129,7 +132,7 @@ fn table(part: &Part<'_>, entries: &[Entry<'_>], shape: &Shape) -> (Table, Vec<u
 }
 
 fn shape_of(part: &Part<'_>) -> Shape {
-    if shape::sets(part).len() == 1 {
+    if sets(part).len() == 1 {
         return own::shape(part);
     }
     match part.protocol.as_ref().map(|p| p.family).or_else(|| family(&part.stamp.id)) {

@@ -119,14 +119,19 @@ fn interval_of(metric: Metric, measures: &Measures) -> Option<Interval> {
     }
 }
 
+/// Machine name of a metric, e.g. `video_auc`.
+pub(crate) fn metric_id(metric: Metric) -> String {
+    let name = serde_json::to_value(metric).ok();
+    name.and_then(|v| v.as_str().map(|s| s.replace('-', "_"))).unwrap_or_default()
+}
+
 fn column(group: &str, name: &str, set: &str, metric: Metric) -> Column {
     let direction = if metric.higher_is_better() { Direction::Up } else { Direction::Down };
-    let id = serde_json::to_value(metric).ok().and_then(|v| v.as_str().map(|s| s.replace('-', "_")));
     Column {
         group: group.into(),
         name: name.into(),
         set: set.into(),
-        metric: id.unwrap_or_default(),
+        metric: metric_id(metric),
         direction,
         unit: Unit::Percent,
         decimals: 2,
@@ -134,7 +139,7 @@ fn column(group: &str, name: &str, set: &str, metric: Metric) -> Column {
 }
 
 /// Test sets of a part in protocol order: `(fold, set, in_domain)`.
-pub(super) fn sets(part: &Part<'_>) -> Vec<(String, String, bool)> {
+pub(crate) fn sets(part: &Part<'_>) -> Vec<(String, String, bool)> {
     let mut sets: Vec<(String, String, bool)> = Vec::new();
     for fold in part.protocol.iter().flat_map(|p| &p.folds) {
         sets.extend(fold.tests.iter().map(|t| (fold.name.clone(), t.name.clone(), t.in_domain)));

@@ -4,7 +4,10 @@
 //! readers, so that colour carries nothing. `data-v` holds the unrounded value for a page that sorts.
 
 use super::{Style, legend};
-use crate::table::{Cell, CellText, Column, Mark, RowKind, Table, cell_text, marks, note_mark};
+use crate::table::{Cell, CellText, Column, Direction, Mark, RowKind, Table, cell_text, marks, note_mark};
+
+/// Labels up to this length are not broken over lines.
+const SHORT: usize = 32;
 
 /// The table and its legend inside one `<figure>`.
 pub(super) fn write(table: &Table, style: &Style) -> String {
@@ -40,7 +43,8 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
                 } else {
                     ("td", String::new())
                 };
-                out.push_str(&format!("<{tag}>{}{marks}</{}>", escape(label), &tag[..2]));
+                let short = if label.chars().count() <= SHORT { " class=\"short\"" } else { "" };
+                out.push_str(&format!("<{tag}{short}>{}{marks}</{}>", escape(label), &tag[..2]));
             }
             for (c, (cell, column)) in row.cells.iter().zip(&table.columns).enumerate() {
                 out.push_str(&data(cell, column, all[g][r][c], style));
@@ -59,6 +63,7 @@ fn header(table: &Table) -> String {
     let mut out = String::new();
     let two = table.two_levels();
     let rows = if two { " rowspan=\"2\"" } else { "" };
+    let names = table.headings();
     out.push_str("<tr>");
     for name in &table.stub {
         out.push_str(&format!("<th scope=\"col\"{rows}>{}</th>", escape(name)));
@@ -66,30 +71,27 @@ fn header(table: &Table) -> String {
     if two {
         for (group, from, to) in table.spans() {
             if group.is_empty() {
-                table.columns[from..to].iter().for_each(|c| out.push_str(&heading(c, rows)));
+                (from..to).for_each(|c| out.push_str(&heading(&table.columns[c], &names[c], rows)));
             } else {
                 out.push_str(&format!(
                     "<th scope=\"colgroup\" colspan=\"{}\">{}</th>",
                     to - from,
-                    escape(group)
+                    escape(&table.span_heading(from, to))
                 ));
             }
         }
         out.push_str("</tr>\n<tr>");
     }
-    for column in table.columns.iter().filter(|c| !two || !c.group.is_empty()) {
-        out.push_str(&heading(column, ""));
+    for (column, name) in table.columns.iter().zip(&names).filter(|(c, _)| !two || !c.group.is_empty()) {
+        out.push_str(&heading(column, name, ""));
     }
     out.push_str("</tr>\n");
     out
 }
 
-fn heading(column: &Column, rows: &str) -> String {
-    format!(
-        "<th scope=\"col\" class=\"num\"{rows} data-better=\"{}\">{}</th>",
-        column.direction.name(),
-        escape(&column.heading())
-    )
+fn heading(column: &Column, name: &str, rows: &str) -> String {
+    let better = column.direction.name();
+    format!("<th scope=\"col\" class=\"num\"{rows} data-better=\"{better}\">{}</th>", escape(name))
 }
 
 fn row_marks(cited: bool, notes: &[usize]) -> String {
@@ -103,24 +105,35 @@ fn row_marks(cited: bool, notes: &[usize]) -> String {
 fn data(cell: &Cell, column: &Column, mark: Mark, style: &Style) -> String {
     match (cell_text(cell, column, style.interval), cell) {
         (CellText::Number { number, spread, interval, equal }, Cell::Value(v)) => {
-            let number = match mark {
-                Mark::Best => {
-                    format!("<b>{number}</b><span class=\"mark\" title=\"best\" aria-label=\"best\">★</span>")
-                }
-                Mark::Second => format!(
-                    "<u>{number}</u><span class=\"mark\" title=\"second\" aria-label=\"second\">☆</span>"
+            let (number, star) = match mark {
+                Mark::Best => (
+                    format!("<b>{number}</b>"),
+                    "<span role=\"img\" title=\"best\" aria-label=\"best\">★</span>",
                 ),
-                Mark::None => number,
+                Mark::Second => (
+                    format!("<u>{number}</u>"),
+                    "<span role=\"img\" title=\"second\" aria-label=\"second\">☆</span>",
+                ),
+                Mark::None => (number, ""),
             };
+            let equal = if equal { "<span title=\"not different from the best\">=</span>" } else { "" };
             let spread = spread.map(|s| format!("<small>±{s}</small>")).unwrap_or_default();
             let interval = interval
                 .map(|(l, h)| format!(" <small class=\"interval\">[{l}, {h}]</small>"))
                 .unwrap_or_default();
-            let equal = if equal { "<sup title=\"not different from the best\">=</sup>" } else { "" };
-            format!("<td class=\"num\" data-v=\"{}\">{number}{spread}{interval}{equal}</td>", v.mean)
+            // The marks have a box of fixed width in every cell, so that digits stay under digits.
+            let marks = if column.direction == Direction::Neither {
+                String::new()
+            } else {
+                format!("<span class=\"mark\">{star}{equal}</span>")
+            };
+            format!("<td class=\"num\" data-v=\"{}\">{number}{spread}{interval}{marks}</td>", v.mean)
         }
         (CellText::Missing(reason), _) => {
-            format!("<td class=\"num missing\" title=\"{}\">–</td>", escape(&reason))
+            format!(
+                "<td class=\"num missing\" title=\"{}\">–<span class=\"mark\"></span></td>",
+                escape(&reason)
+            )
         }
         (CellText::Text(text), _) => format!("<td>{}</td>", escape(&text)),
         (CellText::Number { number, .. }, _) => format!("<td class=\"num\">{number}</td>"),

@@ -60,14 +60,21 @@ fn header(table: &Table) -> String {
             if group.is_empty() {
                 out.push_str(&"& ".repeat(to - from));
             } else {
-                out.push_str(&format!("& \\multicolumn{{{}}}{{c}}{{{}}} ", to - from, escape(group)));
+                out.push_str(&format!(
+                    "& \\multicolumn{{{}}}{{c}}{{{}}} ",
+                    to - from,
+                    escape(&table.span_heading(from, to))
+                ));
                 rules.push_str(&format!("\\cmidrule(lr){{{}-{}}}", stub + from + 1, stub + to));
             }
         }
         out.push_str(&format!("\\\\ {rules}\n"));
     }
-    let names =
-        table.stub.iter().map(|s| escape(s)).chain(table.columns.iter().map(|c| escape(&c.heading())));
+    let names = table
+        .stub
+        .iter()
+        .map(|s| escape(s))
+        .chain(table.headings().iter().map(|h| escape(h)).collect::<Vec<_>>());
     out.push_str(&format!("{} \\\\\n", names.collect::<Vec<_>>().join(" & ")));
     out
 }

@@ -5,49 +5,56 @@
 
 use crate::table::Table;
 
-/// Column ranges, each to be printed as one panel.
-///
-/// `values[c]` and `labels[l]` are the widths of the columns without padding.
+/// Blank characters a column needs beside its text: one on each side and the edge.
+pub(super) const GAP: usize = 3;
+/// Labels are wrapped, but not to fewer characters than this.
+const LABEL: usize = 8;
+
+/// Column ranges, each to be printed as one panel. `widths(from, to)` are the text widths of a panel's columns.
 pub(super) fn split(
     table: &Table,
     labels: &[usize],
-    values: &[usize],
+    widths: &dyn Fn(usize, usize) -> Vec<usize>,
     width: Option<usize>,
 ) -> Vec<(usize, usize)> {
-    let whole = vec![(0, values.len())];
-    let Some(width) = width else { return whole };
-    let stub: usize = labels.iter().map(|w| w + PADDING).sum();
-    let room = width.saturating_sub(stub.min(width / 2));
-    let cost = |from: usize, to: usize| values[from..to].iter().map(|w| w + PADDING).sum::<usize>();
-    if stub + cost(0, values.len()) <= width {
-        return whole;
+    let all = (0, table.columns.len());
+    let Some(width) = width else { return vec![all] };
+    let cost = |from: usize, to: usize| widths(from, to).iter().map(|w| w + GAP).sum::<usize>();
+    let stub: usize = labels.iter().map(|w| w + GAP).sum();
+    if stub + cost(all.0, all.1) <= width {
+        return vec![all];
     }
+    let room = width.saturating_sub(stub.min(width / 2));
     let mut panels: Vec<(usize, usize)> = Vec::new();
     let mut start = 0;
-    let mut end = 0;
     for (_, from, to) in table.spans() {
         if cost(start, to) <= room {
-            end = to;
             continue;
         }
-        if end > start {
-            panels.push((start, end));
+        if from > start {
+            panels.push((start, from));
+            start = from;
         }
-        start = from;
-        end = from;
-        for c in from..to {
-            if cost(start, c + 1) > room && c > start {
+        for c in from + 1..to {
+            if cost(start, c + 1) > room {
                 panels.push((start, c));
                 start = c;
             }
-            end = c + 1;
         }
     }
-    if end > start {
-        panels.push((start, end));
-    }
-    if panels.is_empty() { whole } else { panels }
+    panels.push((start, table.columns.len()));
+    panels
 }
 
-/// Blank characters a column needs beside its text.
-pub(super) const PADDING: usize = 2;
+/// Widths of the label columns beside values that take `used` characters: the longest give way first.
+pub(super) fn shrink_labels(natural: &[usize], used: usize, width: Option<usize>) -> Vec<usize> {
+    let mut widths = natural.to_vec();
+    let Some(room) = width.map(|w| w.saturating_sub(used)) else { return widths };
+    while widths.iter().map(|w| w + GAP).sum::<usize>() > room {
+        match widths.iter_mut().max() {
+            Some(longest) if *longest > LABEL => *longest -= 1,
+            _ => break,
+        }
+    }
+    widths
+}

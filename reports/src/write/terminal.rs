@@ -32,9 +32,12 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
     let synthetic = if table.synthetic { " · synthetic" } else { "" };
     let mut out = format!("{}{}{synthetic}{}\n", BOLD.0, one_line(&table.headline()), BOLD.1);
     let texts = Texts::of(table, style);
-    for (from, to) in
-        panels::split(table, &texts.label_widths(table), &texts.value_widths(table), style.width)
-    {
+    for (from, to) in panels::split(
+        table,
+        &texts.label_widths(table),
+        &|from, to| texts.value_widths(table, from, to),
+        style.width,
+    ) {
         out.push_str(&panel(table, &texts, from, to, style.width));
     }
     let names = legend::MarkNames { best: "*", second: "_", equal: "=" };
@@ -81,9 +84,20 @@ impl Texts {
         (0..table.stub.len()).map(|l| longest(l).max(length(&table.stub[l]))).collect()
     }
 
-    fn value_widths(&self, table: &Table) -> Vec<usize> {
+    /// Widths of the values of a panel; its last column is widened where an upper heading needs it.
+    fn value_widths(&self, table: &Table, from: usize, to: usize) -> Vec<usize> {
         let longest = |c: usize| self.values.iter().flatten().map(|row| length(&row[c])).max().unwrap_or(0);
-        (0..table.columns.len()).map(|c| longest(c).max(length(&table.columns[c].heading()))).collect()
+        let headings = table.headings();
+        let mut widths: Vec<usize> = (from..to).map(|c| longest(c).max(length(&headings[c]))).collect();
+        for (_, start, stop) in table.spans() {
+            let (first, end) = (start.max(from), stop.min(to));
+            if first < end {
+                let have: usize = widths[first - from..end - from].iter().map(|w| w + panels::GAP).sum();
+                let need = length(&table.span_heading(start, stop)) + panels::GAP;
+                widths[end - from - 1] += need.saturating_sub(have);
+            }
+        }
+        widths
     }
 }
 
@@ -129,7 +143,7 @@ fn panel(table: &Table, texts: &Texts, from: usize, to: usize, width: Option<usi
     let mut head: Vec<Text> =
         table.stub.iter().map(|s| Text::new(format!("{lift}{}", one_line(s)))).collect();
     let right = |text: String| Text::new(text).set_alignment(CellAlignment::Right);
-    head.extend(table.columns[from..to].iter().map(|c| right(format!("{lift}{}", one_line(&c.heading())))));
+    head.extend(table.headings()[from..to].iter().map(|h| right(format!("{lift}{}", one_line(h)))));
     grid.set_header(head);
     let mut titles = Vec::new();
     for (g, group) in table.groups.iter().enumerate() {
@@ -142,7 +156,7 @@ fn panel(table: &Table, texts: &Texts, from: usize, to: usize, width: Option<usi
             grid.add_row(cells.collect::<Vec<_>>());
         }
     }
-    constrain(&mut grid, table, texts, from, to, width);
+    constrain(&mut grid, table, texts, (from, to), width);
     let mut lines: Vec<String> = grid.lines().map(|line| line.trim_end().to_owned()).collect();
     if let Some(edges) = lines.first().map(|line| edges(line)) {
         if two {
@@ -163,22 +177,20 @@ fn panel(table: &Table, texts: &Texts, from: usize, to: usize, width: Option<usi
 }
 
 /// Value columns keep their width; labels share what is left of the terminal.
-fn constrain(grid: &mut Grid, table: &Table, texts: &Texts, from: usize, to: usize, width: Option<usize>) {
-    let fixed = |w: usize| Width::Fixed(u16::try_from(w + panels::PADDING).unwrap_or(u16::MAX));
-    let values = &texts.value_widths(table)[from..to];
-    let labels = texts.label_widths(table);
-    let used: usize = values.iter().map(|w| w + panels::PADDING + 1).sum();
-    let room = width.map_or(usize::MAX, |w| w.saturating_sub(used).max(12 * labels.len()));
-    let wanted: usize = labels.iter().map(|w| w + panels::PADDING + 1).sum();
-    for (l, &natural) in labels.iter().enumerate() {
-        let share = if wanted <= room { natural } else { (room * natural / wanted).max(8) };
-        if let Some(column) = grid.column_mut(l) {
-            column.set_constraint(ColumnConstraint::Absolute(fixed(share)));
-        }
-    }
-    for (c, &natural) in values.iter().enumerate() {
-        if let Some(column) = grid.column_mut(labels.len() + c) {
-            column.set_constraint(ColumnConstraint::Absolute(fixed(natural)));
+fn constrain(
+    grid: &mut Grid,
+    table: &Table,
+    texts: &Texts,
+    (from, to): (usize, usize),
+    width: Option<usize>,
+) {
+    let values = texts.value_widths(table, from, to);
+    let used: usize = values.iter().map(|w| w + panels::GAP).sum();
+    let labels = panels::shrink_labels(&texts.label_widths(table), used, width);
+    for (i, text) in labels.iter().chain(&values).enumerate() {
+        let padded = u16::try_from(text + panels::GAP - 1).unwrap_or(u16::MAX);
+        if let Some(column) = grid.column_mut(i) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(padded)));
         }
     }
 }
@@ -193,14 +205,15 @@ fn edges(rule: &str) -> Vec<usize> {
 fn spans(table: &Table, from: usize, to: usize, edges: &[usize]) -> String {
     let stub = table.stub.len();
     let mut line: Vec<char> = vec![' '; edges.last().copied().unwrap_or(0)];
-    for (group, first, end) in table.spans() {
-        let (first, end) = (first.max(from), end.min(to));
+    for (group, start, stop) in table.spans() {
+        let (first, end) = (start.max(from), stop.min(to));
         if group.is_empty() || first >= end {
             continue;
         }
+        let group = table.span_heading(start, stop);
         let (left, right) = (edges[stub + first - from] + 1, edges[stub + end - from] - 2);
         let room = right.saturating_sub(left);
-        let text: Vec<char> = one_line(group).chars().take(room).collect();
+        let text: Vec<char> = one_line(&group).chars().take(room).collect();
         let pad = room - text.len();
         let before = if pad >= 4 { pad / 2 } else { 0 };
         for at in left..right {
