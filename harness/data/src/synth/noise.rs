@@ -15,11 +15,16 @@ fn hash(x: i32, y: i32, key: u32) -> f32 {
     (h >> 8) as f32 * (2.0 / 16_777_216.0) - 1.0
 }
 
+/// `x.floor()` as an integer, without the library call that old targets need for it.
+fn floor(x: f32) -> i32 {
+    let i = x as i32;
+    if i as f32 > x { i - 1 } else { i }
+}
+
 /// Smooth noise in [-1, 1] with features of size one.
 pub(crate) fn value(x: f32, y: f32, key: u32) -> f32 {
-    let (fx, fy) = (x.floor(), y.floor());
-    let (ix, iy) = (fx as i32, fy as i32);
-    let (tx, ty) = (x - fx, y - fy);
+    let (ix, iy) = (floor(x), floor(y));
+    let (tx, ty) = (x - ix as f32, y - iy as f32);
     let (sx, sy) = (tx * tx * (3.0 - 2.0 * tx), ty * ty * (3.0 - 2.0 * ty));
     let top = hash(ix, iy, key) * (1.0 - sx) + hash(ix + 1, iy, key) * sx;
     let bottom = hash(ix, iy + 1, key) * (1.0 - sx) + hash(ix + 1, iy + 1, key) * sx;
