@@ -142,7 +142,7 @@ fn handshake(library: &'static libloading::Library, path: &Path) -> Result<()> {
     // SAFETY: same major version, so the whole struct has this layout; the library stays open for good.
     let shake: &'static Handshake = unsafe { &*shake };
     let missing: Vec<String> =
-        shake.requires.iter().map(|f| f.to_string()).filter(|f| !FEATURES.contains(&f.as_str())).collect();
+        shake.requires.iter().map(ToString::to_string).filter(|f| !FEATURES.contains(&f.as_str())).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -88,6 +88,7 @@ pub struct KeyMap {
 
 impl KeyMap {
     /// Whether these keys look like this layout: every mark matches some key.
+    #[allow(clippy::needless_pass_by_value)] // an iterator is handed over, as everywhere
     pub fn recognises<'a>(&self, keys: impl Iterator<Item = &'a str> + Clone) -> bool {
         self.marks.iter().all(|m| keys.clone().any(|k| glob(m, k)))
     }

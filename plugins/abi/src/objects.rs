@@ -4,6 +4,8 @@
 //! kit's adapters catch panics *inside* the plugin, so authors never see that.
 // `#[sabi_trait]` of abi_stable_derive 0.11.3 expands to impls inside functions, which newer compilers warn about
 #![allow(non_local_definitions)]
+// slices of slices across the boundary are what a custom operation needs
+#![allow(clippy::type_complexity)]
 
 use abi_stable::{
     StableAbi, sabi_trait,

@@ -73,7 +73,7 @@ pub struct HostOps {
     pub broadcast: extern "C" fn(&RawTensor, RSlice<'_, usize>) -> OpResult,
     /// Joins along a dimension.
     pub cat: extern "C" fn(RSlice<'_, &RawTensor>, i32) -> OpResult,
-    /// out[i] = x[index[i]] along a dimension; same rank.
+    /// `out[i] = x[index[i]]` along a dimension; same rank.
     pub gather: extern "C" fn(&RawTensor, &RawTensor, i32) -> OpResult,
     /// Rows of a dimension by a 1-D index.
     pub index_select: extern "C" fn(&RawTensor, &RawTensor, i32) -> OpResult,

@@ -10,7 +10,7 @@ pub trait Component: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// One line for `plugin list`.
     const SUMMARY: &'static str;
-    /// Settings, declared with [`config!`](crate::config).
+    /// Settings, declared with [`config!`](macro@crate::config).
     type Config: Config;
 }
 

@@ -9,7 +9,7 @@ use facebench_abi::{ErrKind, text};
 
 use crate::{Error, Result};
 
-/// A declared set of settings; made by [`config!`](crate::config).
+/// A declared set of settings; made by [`config!`](macro@crate::config).
 pub trait Config: Clone + Default + Send + Sync + 'static {
     /// JSON schema of the object.
     fn schema() -> Value;

@@ -33,7 +33,7 @@ impl<F: CustomFn> CustomOp for CustomAdapter<F> {
         mut out: RSliceMut<'_, f32>,
     ) -> RResult<(), PluginError> {
         guard(F::NAME, "forward", || {
-            let x: Vec<&[f32]> = x.iter().map(|s| s.as_slice()).collect();
+            let x: Vec<&[f32]> = x.iter().map(RSlice::as_slice).collect();
             self.0.forward(&x, out.as_mut_slice())
         })
     }
@@ -46,8 +46,8 @@ impl<F: CustomFn> CustomOp for CustomAdapter<F> {
         mut dx: RSliceMut<'_, RVec<f32>>,
     ) -> RResult<(), PluginError> {
         guard(F::NAME, "backward", || {
-            let x: Vec<&[f32]> = x.iter().map(|s| s.as_slice()).collect();
-            let mut dx: Vec<&mut [f32]> = dx.iter_mut().map(|v| v.as_mut_slice()).collect();
+            let x: Vec<&[f32]> = x.iter().map(RSlice::as_slice).collect();
+            let mut dx: Vec<&mut [f32]> = dx.iter_mut().map(RVec::as_mut_slice).collect();
             self.0.backward(&x, out.as_slice(), grad.as_slice(), &mut dx)
         })
     }

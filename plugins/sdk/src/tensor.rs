@@ -337,7 +337,7 @@ impl Tensor {
         wrap((first.0.ops.cat())(RSlice::from_slice(&raw), dim))
     }
 
-    /// out[i] = x[index[i]] along a dimension; index of the same rank.
+    /// `out[i] = x[index[i]]` along a dimension; index of the same rank.
     pub fn gather(&self, index: &Tensor, dim: i32) -> Result<Tensor> {
         wrap((self.0.ops.gather())(&self.0, &index.0, dim))
     }

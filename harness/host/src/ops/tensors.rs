@@ -79,7 +79,7 @@ pub(super) extern "C" fn reshape(x: &RawTensor, shape: RSlice<'_, isize>) -> OpR
         let sizes: Vec<Option<usize>> = shape.iter().map(|&d| usize::try_from(d).ok()).collect();
         let known = count(&sizes.iter().flatten().copied().collect::<Vec<_>>())?;
         let inferred = sizes.iter().filter(|d| d.is_none()).count();
-        if inferred > 1 || (inferred == 1 && (known == 0 || x.elem_count() % known != 0)) {
+        if inferred > 1 || (inferred == 1 && (known == 0 || !x.elem_count().is_multiple_of(known))) {
             return fail("the inferred dimension does not come out");
         }
         let sizes: Vec<usize> = sizes.iter().map(|d| d.unwrap_or_else(|| x.elem_count() / known)).collect();

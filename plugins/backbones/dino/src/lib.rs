@@ -2,6 +2,7 @@
 //!
 //! Learned positions, the cls token under the final `norm` as feature, ImageNet normalisation. Published files hold a
 //! student and a teacher; the teacher is the model.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::{nn::vit, prelude::*};
 

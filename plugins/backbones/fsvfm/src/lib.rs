@@ -3,6 +3,7 @@
 //! Pre-training keeps the sine–cosine positions fixed and has the final `norm`. Downstream the positions train, the final
 //! norm is dropped, and features are the mean of the patch tokens under a fresh `fc_norm` (or the cls token under `norm`).
 //! ViT-S deliberately has 12 heads.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::{nn::vit, prelude::*};
 

@@ -3,6 +3,7 @@
 //! The same vision transformer as FS-VFM with 6 heads at ViT-S. Pre-training has fixed sine–cosine positions and the final
 //! `norm`; fine-tuning pools the mean of the patch tokens under `fc_norm` as the published recipe, linear probing the cls
 //! token under `norm`. ImageNet normalisation.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::{nn::vit, prelude::*};
 

@@ -3,6 +3,7 @@
 //! f ∈ ℝᴰ pooled; b = ReLU(W₁ f), W₁: D → D/4; a = ReLU(W₂ b), W₂: D/4 → D; logits = Head([f ; a]). While training also
 //! z = normalise(W_p b + b_p), and the loss λ·L_rac pulls real faces together and away from all fakes. The published code has
 //! real = 1; here labels are 1 = fake, so the anchor is label 0. The backbone, `fc_norm` included, stays frozen.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::prelude::*;
 
@@ -41,7 +42,7 @@ impl Component for FsAdapter {
 impl Head for FsAdapter {
     fn create(config: AdapterConfig, p: &Params, features: &FeatureSpec, _: &Ctx) -> Result<Self> {
         let d = features.width;
-        if config.reduction == 0 || d % config.reduction != 0 {
+        if config.reduction == 0 || !d.is_multiple_of(config.reduction) {
             bail!("width {d} is not a multiple of reduction {}", config.reduction);
         }
         if config.rac_temperature <= 0.0 || config.rac_weight < 0.0 {

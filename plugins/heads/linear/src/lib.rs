@@ -2,6 +2,7 @@
 //!
 //! Weights start at N(0, (2·10⁻⁵)²), bias at 0. `train: all` is fine-tuning, `train: head` probing; a layer norm without
 //! learned parameters may come first, as probes of raw features need.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::prelude::*;
 

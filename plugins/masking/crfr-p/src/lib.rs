@@ -5,6 +5,7 @@
 //! or cleared until exactly r·N are masked. ρ and |S|·ρ are float32 with halves rounded to even: in exact arithmetic some
 //! masks differ from the published code's. If c alone exceeds the budget, random patches of c are cleared instead and the
 //! others stay visible.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
 //! Random masking of MAE (arXiv 2111.06377): any patches, uniformly, without a covered region (method.md 2.5).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::prelude::*;
 
