@@ -35,6 +35,14 @@ pub enum Error {
         /// Shape found.
         got: Vec<usize>,
     },
+    /// A value offered for a parameter is not of floating point.
+    #[error("parameter {name}: expected floating-point values, got {got:?}")]
+    ParameterDtype {
+        /// Name of the parameter.
+        name: String,
+        /// Dtype found.
+        got: candle_core::DType,
+    },
     /// Saved optimiser state does not fit the parameters.
     #[error(
         "optimiser state: expected {expected}, got {got}\nhint: the state must come from the same model and the same choice of trained parameters"

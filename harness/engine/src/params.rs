@@ -171,6 +171,10 @@ impl ParamStore {
             let value = match state.provided.get(name) {
                 Some(given) => {
                     check_shape(name, shape, given)?;
+                    if !given.dtype().is_float() {
+                        let (name, got) = (name.to_owned(), given.dtype());
+                        return Err(Error::ParameterDtype { name, got });
+                    }
                     let value = given.to_device(&self.device)?.to_dtype(self.dtype)?;
                     state.provided.remove(name);
                     value

@@ -4,10 +4,14 @@
 //! writes `.safetensors` through a temporary file and a rename. Pickles are interpreted by a small
 //! machine of our own that knows tensors, containers and scalars; nothing a file names is ever
 //! executed.
+mod npz;
+mod pickle;
 mod safe;
+mod torch;
+mod zip;
 
 use crate::error::{Error, Result};
-use candle_core::Tensor;
+use candle_core::{CpuStorage, Storage, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -31,6 +35,8 @@ pub enum Container {
 pub struct Checkpoint {
     /// The model's tensors, on the CPU in the stored dtype.
     pub tensors: BTreeMap<String, Tensor>,
+    /// Their keys in the order of the file, which optimiser state may refer to.
+    pub order: Vec<String>,
     /// Kind of file.
     pub container: Container,
     /// Key under which the model's tensors lay (`model`, `state_dict`, …); empty if at the top.
@@ -41,8 +47,52 @@ pub struct Checkpoint {
     pub extra: BTreeMap<String, Tensor>,
 }
 
-/// Reads a checkpoint; the kind is recognised from the first bytes, not from the name.
+/// Reads a checkpoint; the kind is recognised from the first bytes, not from the name. The model's
+/// tensors are found at the top or under one of the usual keys. A NaN or infinite weight is an
+/// error that names the tensor.
 pub fn read(path: &Path) -> Result<Checkpoint> {
+    read_at(path, None)
+}
+
+/// [`read`] with the key that holds the model's tensors given, such as `student`.
+pub fn read_at(path: &Path, root: Option<&str>) -> Result<Checkpoint> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    safe::read(path, &bytes)
+    let checkpoint = if bytes.starts_with(b"PK\x03\x04") {
+        let archive = zip::Archive::open(&bytes).map_err(|e| Error::checkpoint(path, e))?;
+        if archive.members.iter().any(|m| m.name.ends_with("/data.pkl")) {
+            torch::read_zip(path, &archive, root)?
+        } else if archive.members.iter().any(|m| m.name.ends_with(".npy")) {
+            npz::read(path, &archive)?
+        } else {
+            return Err(Error::checkpoint(path, "a zip archive with neither PyTorch nor NumPy data"));
+        }
+    } else if bytes.starts_with(torch::LEGACY_MAGIC) {
+        torch::read_legacy(path, &bytes, root)?
+    } else if bytes.len() > 8 && bytes[8] == b'{' {
+        safe::read(path, &bytes)?
+    } else {
+        let hint = "hint: known are .safetensors, PyTorch .pth/.pt/.pth.tar and NumPy .npz";
+        return Err(Error::checkpoint(path, format!("not a checkpoint of a known kind\n{hint}")));
+    };
+    check_finite(path, &checkpoint)?;
+    Ok(checkpoint)
+}
+
+/// Refuses NaN and infinity in the model's tensors.
+fn check_finite(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    for (name, tensor) in &checkpoint.tensors {
+        let (storage, _) = tensor.storage_and_layout();
+        let Storage::Cpu(values) = &*storage else { continue };
+        let bad = match values {
+            CpuStorage::F32(v) => v.iter().position(|x| !x.is_finite()),
+            CpuStorage::F64(v) => v.iter().position(|x| !x.is_finite()),
+            CpuStorage::F16(v) => v.iter().position(|x| !x.is_finite()),
+            CpuStorage::BF16(v) => v.iter().position(|x| !x.is_finite()),
+            _ => None,
+        };
+        if let Some(at) = bad {
+            return Err(Error::checkpoint(path, format!("tensor {name} is not finite at element {at}")));
+        }
+    }
+    Ok(())
 }

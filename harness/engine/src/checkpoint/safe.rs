@@ -25,6 +25,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     }
     let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(Checkpoint {
+        order: tensors.keys().cloned().collect(), // the format has no order of its own
         tensors,
         container: Container::Safetensors,
         root: String::new(),

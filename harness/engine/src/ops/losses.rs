@@ -46,9 +46,11 @@ pub fn masked_mse(pred: &Tensor, target: &Tensor, mask: &Tensor) -> Result<Tenso
     Ok(per_patch.mul(&mask)?.sum_all()?.div(&(count + empty)?)?)
 }
 
-/// SimSiam: `-½ · mean z_o·z_t`.
+/// SimSiam: `-½ · mean cos(z_o, z_t)`; the cosine divides by both norms, which shows in the gradient
+/// even for unit vectors.
 pub fn simsiam(online: &Tensor, target: &Tensor) -> Result<Tensor> {
-    Ok((online.mul(target)?.sum(1)?.mean_all()? * -0.5)?)
+    let (online, target) = (normalise(online, 1, 1e-8)?, normalise(target, 1, 1e-8)?);
+    Ok((online.mul(&target)?.sum(1)?.mean_all()? * -0.5)?)
 }
 
 /// BYOL: `mean(2 - 2 z_o·z_t)`.
@@ -90,6 +92,38 @@ pub fn real_anchored(z: &Tensor, labels: &[u32], real: u32, temperature: f64) ->
     let weight = (temperature / BASE_TEMPERATURE) / (reals.saturating_sub(1).max(1) as f64) / b as f64;
     let positives = mask(z, b, |i, j| f64::from(i != j && labels[i] == real && labels[j] == real))?;
     Ok((log_p.mul(&positives)?.sum_all()? * -weight)?)
+}
+
+/// Ablation of [`real_anchored`] whose denominator runs over real samples only. 0 without reals.
+pub fn real_pairs_only(z: &Tensor, labels: &[u32], real: u32, temperature: f64) -> Result<Tensor> {
+    let b = check_labels("real_pairs_only", z, labels)?;
+    let reals = labels.iter().filter(|&&y| y == real).count();
+    if reals < 2 {
+        return constant(z, 0.0);
+    }
+    let logits = (z.matmul(&z.t()?.contiguous()?)? / temperature)?;
+    let logits = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
+    let pairs = mask(z, b, |i, j| f64::from(i != j && labels[i] == real && labels[j] == real))?;
+    let log_sum = (logits.exp()?.mul(&pairs)?.sum_keepdim(1)? + 1e-6)?.log()?;
+    let log_p = logits.broadcast_sub(&log_sum)?;
+    let weight = (temperature / BASE_TEMPERATURE) / (reals - 1) as f64 / b as f64;
+    Ok((log_p.mul(&pairs)?.sum_all()? * -weight)?)
+}
+
+/// Ablation that only pushes: mean of `log(1 + exp(z_i·z_j / T))` over pairs of a real and a fake
+/// sample. 0 without such pairs.
+pub fn real_fake_pairs_only(z: &Tensor, labels: &[u32], real: u32, temperature: f64) -> Result<Tensor> {
+    let b = check_labels("real_fake_pairs_only", z, labels)?;
+    let reals = labels.iter().filter(|&&y| y == real).count();
+    let count = reals * (b - reals);
+    if count == 0 {
+        return constant(z, 0.0);
+    }
+    let logits = (z.matmul(&z.t()?.contiguous()?)? / temperature)?;
+    let pairs = mask(z, b, |i, j| f64::from(labels[i] == real && labels[j] != real))?;
+    // softplus(x) = max(x, 0) + log(1 + exp(-|x|))
+    let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
+    Ok((softplus.mul(&pairs)?.sum_all()? / count as f64)?)
 }
 
 /// Temperature the contrastive losses are scaled against.
