@@ -43,7 +43,8 @@ pub fn cargo() -> Command {
 pub fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let out = cargo().args(["build", "--release"]).current_dir(workspace()).output().expect("cargo starts");
+        let out =
+            cargo().args(["build", "--release"]).current_dir(workspace()).output().expect("cargo starts");
         assert!(out.status.success(), "the workspace builds: {}", String::from_utf8_lossy(&out.stderr));
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or(workspace().join("target"), PathBuf::from);
         target.join("release")
@@ -125,7 +126,8 @@ impl Bench {
     /// It cannot be started.
     pub fn start(&self, args: &[&str], log: &str) -> Running {
         let file = std::fs::File::create(self.path(log)).expect("log");
-        let child = self.command(args).stdout(Stdio::null()).stderr(file).spawn().expect("the program starts");
+        let child =
+            self.command(args).stdout(Stdio::null()).stderr(file).spawn().expect("the program starts");
         Running { child, log: self.path(log) }
     }
 }
@@ -160,7 +162,8 @@ impl Said {
     /// # Panics
     /// It is none.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout()).unwrap_or_else(|e| self.fail(&format!("stdout is not JSON: {e}")))
+        serde_json::from_str(&self.stdout())
+            .unwrap_or_else(|e| self.fail(&format!("stdout is not JSON: {e}")))
     }
 
     /// Demands an exit code.

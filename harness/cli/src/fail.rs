@@ -59,7 +59,8 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut hints: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        let (hint, body): (Vec<&str>, Vec<&str>) = text.lines().partition(|l| l.trim_start().starts_with("hint: "));
+        let (hint, body): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|l| l.trim_start().starts_with("hint: "));
         for line in hint {
             let line = line.trim().to_owned();
             if !hints.contains(&line) {
@@ -90,7 +91,10 @@ mod tests {
         let inner = anyhow!("b.png: not an image\nhint: look at it");
         let middle = inner.context("b.png: not an image");
         let error = middle.context("data set x\nhint: check the root");
-        assert_eq!(message(&error), "data set x: b.png: not an image\nhint: check the root\nhint: look at it");
+        assert_eq!(
+            message(&error),
+            "data set x: b.png: not an image\nhint: check the root\nhint: look at it"
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub(crate) enum Command {
     /// JSON Schema of experiment or protocol files, for editors
     Schema(SchemaArgs),
     /// Completions for a shell
-    #[command(after_help = "Example: facebench completions bash > ~/.local/share/bash-completion/completions/facebench")]
+    #[command(
+        after_help = "Example: facebench completions bash > ~/.local/share/bash-completion/completions/facebench"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

@@ -41,9 +41,11 @@ pub(crate) struct MaskArgs {
 
 /// `facebench metrics`
 #[derive(Debug, Args)]
-#[command(after_help = "Example: facebench metrics --protocol dfd-cross --scores runs/score-0123456789abcdef/scores.csv --format json\n\n\
+#[command(
+    after_help = "Example: facebench metrics --protocol dfd-cross --scores runs/score-0123456789abcdef/scores.csv --format json\n\n\
     The CSV has the columns set,dataset,method,video,frame,label,score,raw,subjects: `set` is `dev` or the name of a\n\
-    test set of the protocol, label 1 = fake, score = P(fake)")]
+    test set of the protocol, label 1 = fake, score = P(fake)"
+)]
 pub(crate) struct MetricsArgs {
     /// Protocol: an identifier, or a file
     #[arg(long, value_name = "P")]

@@ -93,7 +93,8 @@ fn check(dataset: &str, root: &Path) -> Result<Status> {
             videos.dedup();
             if !frames.is_empty() {
                 let split = split.to_string();
-                let _ = writeln!(text, "{split:5} {what}: {} frames of {} videos", frames.len(), videos.len());
+                let _ =
+                    writeln!(text, "{split:5} {what}: {} frames of {} videos", frames.len(), videos.len());
             }
         }
     }

@@ -84,7 +84,8 @@ impl Mask {
             (_, 0) => '#',
             _ => 'R',
         };
-        let row = |r: usize| (0..self.grid).map(|c| letter(r * self.grid + c)).chain(['\n']).collect::<String>();
+        let row =
+            |r: usize| (0..self.grid).map(|c| letter(r * self.grid + c)).chain(['\n']).collect::<String>();
         (0..self.grid).map(row).collect()
     }
 
@@ -134,7 +135,8 @@ impl Mask {
 
     /// NumPy array, u8, (2, N, N): hidden, covered region.
     fn npy(&self) -> Vec<u8> {
-        let shape = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': (2, {0}, {0}), }}", self.grid);
+        let shape =
+            format!("{{'descr': '|u1', 'fortran_order': False, 'shape': (2, {0}, {0}), }}", self.grid);
         // magic 6, version 2, length 2: the header ends at a multiple of 64 with a newline
         let padded = (10 + shape.len() + 1).next_multiple_of(64) - 10;
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

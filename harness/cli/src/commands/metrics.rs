@@ -16,14 +16,16 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     let format = report::format(&args.format)?;
     let protocol = plan::protocol(&args.protocol, std::path::Path::new(""))?;
     let fold = fold(&protocol, args.fold.as_deref())?;
-    let rows = read_scores(&args.scores)?;
+    let rows = read_scores(&args.scores).with_context(|| args.scores.display().to_string())?;
     let evaluation = evaluate(&protocol, fold, &rows).with_context(|| args.scores.display().to_string())?;
     for finding in &evaluation.findings {
         eprintln!("{}: {}", format!("{:?}", finding.severity).to_lowercase(), finding.message);
     }
     if args.format == "json" {
         let fingerprint = protocol.fingerprint();
-        out::json(&json!({"protocol": protocol.id, "fingerprint": fingerprint, "fold": fold.name, "evaluation": evaluation}))?;
+        out::json(
+            &json!({"protocol": protocol.id, "fingerprint": fingerprint, "fold": fold.name, "evaluation": evaluation}),
+        )?;
         return Ok(Status::Done);
     }
     let record = RunRecord {
@@ -45,7 +47,8 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
         ..RunRecord::default()
     };
     let folder = args.scores.parent().unwrap_or(std::path::Path::new("")).to_owned();
-    let tables = tables::for_protocol(&protocol.id, &[Run { record, folder }], std::slice::from_ref(&protocol))?;
+    let tables =
+        tables::for_protocol(&protocol.id, &[Run { record, folder }], std::slice::from_ref(&protocol))?;
     report::print(&tables, format)?;
     Ok(Status::Done)
 }

@@ -21,7 +21,11 @@ pub(crate) fn run(command: PluginCommand) -> Result<Status> {
             for problem in plugins.problems() {
                 eprintln!("warning: not opened: {problem}");
             }
-            if json { out::json(&plugins.list())? } else { out::text(&table(&plugins.list()))? }
+            if json {
+                out::json(&plugins.list())?
+            } else {
+                out::text(&table(&plugins.list()))?
+            }
             Ok(Status::Done)
         }
         PluginCommand::Show { name, json, plugins } => show(&name, json, &shared::plugins(&plugins)?.list()),
@@ -68,7 +72,16 @@ fn show(name: &str, json: bool, list: &[PluginInfo]) -> Result<Status> {
     }
     let mut text = String::new();
     for p in found {
-        let _ = writeln!(text, "{} {} {}: {}\n{}\nsha256 {}", p.kind, p.name, p.version, p.summary, p.path.display(), p.sha256);
+        let _ = writeln!(
+            text,
+            "{} {} {}: {}\n{}\nsha256 {}",
+            p.kind,
+            p.name,
+            p.version,
+            p.summary,
+            p.path.display(),
+            p.sha256
+        );
         text += &settings(&p.schema);
     }
     out::text(&text)?;
@@ -88,7 +101,8 @@ fn settings(schema: &Value) -> String {
 }
 
 fn check(file: &Path) -> Result<Status> {
-    let list = check_file(file).map_err(|e| anyhow::Error::from(e).context(Permanent("not a usable plugin")))?;
+    let list =
+        check_file(file).map_err(|e| anyhow::Error::from(e).context(Permanent("not a usable plugin")))?;
     out::text(&table(&list))?;
     Ok(Status::Done)
 }

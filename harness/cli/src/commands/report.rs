@@ -137,7 +137,8 @@ fn tables_of(all: &[Run], protocols: &[Protocol]) -> Result<Vec<Table>> {
 /// Tables on stdout; as JSON, one list of them.
 pub(crate) fn print(list: &[Table], format: Format) -> Result<()> {
     let style = Style { width: terminal_width(), ..Style::default() };
-    let texts: Vec<String> = list.iter().map(|t| write::write(t, format, &style)).collect::<Result<_, _>>()?;
+    let texts: Vec<String> =
+        list.iter().map(|t| write::write(t, format, &style)).collect::<Result<_, _>>()?;
     match format {
         Format::Json => out::text(&format!("[{}]", texts.join(","))),
         _ => out::text(&texts.join("\n")),

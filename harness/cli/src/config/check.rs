@@ -85,7 +85,9 @@ pub(crate) fn schema_like(example: &Value) -> Value {
                 map.iter().map(|(k, v)| (k.clone(), schema_like(v))).collect();
             json!({"type": "object", "properties": properties, "additionalProperties": false})
         }
-        Value::Array(items) => json!({"type": "array", "items": items.first().map_or(json!(true), schema_like)}),
+        Value::Array(items) => {
+            json!({"type": "array", "items": items.first().map_or(json!(true), schema_like)})
+        }
         Value::Bool(_) => json!({"type": "boolean"}),
         Value::String(_) => json!({"type": "string"}),
         Value::Number(n) if n.is_u64() => json!({"type": "integer", "minimum": 0}),
@@ -201,13 +203,7 @@ impl<'s> Checker<'s> {
 
     /// Alternatives: one must fit. If none does, the mistakes of the nearest branch of the same kind are
     /// reported, and if there is no such branch, all alternatives are named.
-    fn branches(
-        &self,
-        value: &Value,
-        branches: &'s [Value],
-        path: &mut Vec<String>,
-        out: &mut Vec<Problem>,
-    ) {
+    fn branches(&self, value: &Value, branches: &'s [Value], path: &mut Vec<String>, out: &mut Vec<Problem>) {
         let mut best: Option<Vec<Problem>> = None;
         for branch in branches {
             let mut found = Vec::new();
@@ -301,7 +297,9 @@ impl<'s> Checker<'s> {
         };
         match schema.get("type") {
             Some(Value::String(t)) => one(t),
-            Some(Value::Array(list)) => alternatives(list.iter().filter_map(Value::as_str).map(one).collect()),
+            Some(Value::Array(list)) => {
+                alternatives(list.iter().filter_map(Value::as_str).map(one).collect())
+            }
             _ => "something else".to_owned(),
         }
     }
@@ -404,10 +402,7 @@ mod tests {
                 vec!["`epochs`: expected a whole number of at least 0, got the number -3|"],
             ),
             (json!({"betas": [1]}), vec!["`betas`: expected a list of 2, got a list of 1|"]),
-            (
-                json!({"betas": [1, "x"]}),
-                vec!["`betas.1`: expected a number, got the text \"x\"|"],
-            ),
+            (json!({"betas": [1, "x"]}), vec!["`betas.1`: expected a number, got the text \"x\"|"]),
             (
                 json!({"kind": "em", "clip": true}),
                 vec![
@@ -422,10 +417,7 @@ mod tests {
                     "key `name` is missing in `init.pretrain`|",
                 ],
             ),
-            (
-                json!({"init": 3}),
-                vec!["`init`: expected `random` or `{pretrain: …}`, got the number 3|"],
-            ),
+            (json!({"init": 3}), vec!["`init`: expected `random` or `{pretrain: …}`, got the number 3|"]),
         ] {
             assert_eq!(messages(&value), expected, "{value}");
         }

@@ -73,7 +73,9 @@ pub(crate) enum LayerError {
         hint: String,
     },
     /// The top of a file is not a mapping
-    #[error("{name}: expected a mapping of keys at the top\nhint: `facebench schema experiment` lists the keys")]
+    #[error(
+        "{name}: expected a mapping of keys at the top\nhint: `facebench schema experiment` lists the keys"
+    )]
     NotMapping {
         /// The file
         name: String,
@@ -413,7 +415,8 @@ mod tests {
     #[test]
     fn an_override_that_should_be_text_becomes_text() {
         let dir = files(&[("a.yaml", "name: x\n")]);
-        let schema = json!({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}});
+        let schema =
+            json!({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}});
         let mut l = load_in(&dir, "a.yaml", &["name=7"]).unwrap();
         assert_eq!(l.check(&schema), []);
         assert_eq!(l.merged["name"], "7");

@@ -58,8 +58,8 @@ pub(crate) fn load(source: &str, overrides: &[String]) -> Result<Loaded> {
     if !problems.is_empty() {
         return Err(report(&layers, &problems));
     }
-    let mut experiment: Experiment = serde_json::from_value(layers.merged.clone())
-        .map_err(|e| anyhow!("{}: {e}", layers.whereis(&[])))?;
+    let mut experiment: Experiment =
+        serde_json::from_value(layers.merged.clone()).map_err(|e| anyhow!("{}: {e}", layers.whereis(&[])))?;
     experiment.pretrain.reorder(&layers.key_order(&["pretrain"]));
     experiment.models.reorder(&layers.key_order(&["models"]));
     experiment.heads.reorder(&layers.key_order(&["heads"]));

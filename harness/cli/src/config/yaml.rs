@@ -8,10 +8,11 @@
 //! The parser keeps no positions, but its errors carry one. [`locate`] uses that: it walks the text
 //! again to a given path and raises an error there. Exact, and only paid for when a message needs it.
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::de::{DeserializeSeed, EnumAccess};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_yaml as yaml;
+use serde_yaml::with::singleton_map_recursive;
 use std::fmt;
 
 /// Largest accepted file: the biggest experiment one would write by hand is a few kilobytes.
@@ -78,9 +79,14 @@ pub(crate) fn key_order(text: &str, path: &[&str]) -> Vec<String> {
     map.keys().filter_map(|k| k.as_str().map(str::to_owned)).collect()
 }
 
-/// A value as YAML text, for printing.
+/// A value as YAML text that [`parse`] reads back: alternatives are mappings (`data: {root: …}`), not tags.
 pub(crate) fn print(value: &impl serde::Serialize) -> String {
-    yaml::to_string(value).unwrap_or_else(|e| format!("# cannot be shown: {e}\n"))
+    let mut text = Vec::new();
+    let written = singleton_map_recursive::serialize(value, &mut yaml::Serializer::new(&mut text));
+    match written {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        Err(e) => format!("# cannot be shown: {e}\n"),
+    }
 }
 
 fn convert(name: &str, value: &yaml::Value, path: &mut Vec<String>) -> Result<Value, YamlError> {

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow};
 use facebench_host::{Kind, Plugins};
 use facebench_protocols::{Fold, PluginStamp, Protocol};
-use facebench_train::spec::{Component, MaskingSpec, MissingParsing, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom};
+use facebench_train::spec::{
+    Component, MaskingSpec, MissingParsing, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom,
+};
 use serde_json::{Value, json};
 
 use super::data::{self, DataPlan, Root};
@@ -86,8 +88,11 @@ fn check_names(loaded: &Loaded, protocols: &[Protocol]) -> Result<()> {
             known(run, &e.pretrain.names(), "pre-training run", &path)?;
         }
     }
+    // a recipe may stay when its protocol is left out; a slip must not pass for one
+    let builtin = Protocol::builtin_ids().iter().map(|s| (*s).to_owned());
+    let recipes: Vec<String> = ids.iter().cloned().chain(builtin).collect();
     for id in e.recipes.keys() {
-        known(id, &ids, "protocol of this experiment", &["recipes".into(), id.clone()])?;
+        known(id, &recipes, "protocol", &["recipes".into(), id.clone()])?;
     }
     for (part, filters) in [("only", &e.only), ("skip", &e.skip)] {
         for (i, f) in filters.iter().enumerate() {
@@ -300,7 +305,11 @@ impl<'e> Builder<'e> {
         draft.labels = labels.clone();
         let tune = self.unit(draft);
 
-        let spec = ScoreSpec { tune: spec, selection: e.selection.unwrap_or(protocol.selection), batch: SCORE_BATCH };
+        let spec = ScoreSpec {
+            tune: spec,
+            selection: e.selection.unwrap_or(protocol.selection),
+            batch: SCORE_BATCH,
+        };
         let identity = json!({"spec": spec, "protocol": stamp, "data": data});
         let scoring = Scoring { spec, protocol: protocol.clone(), tune };
         let mut draft = Draft::new(name, identity, Task::Score(Box::new(scoring)));
@@ -328,7 +337,10 @@ impl<'e> Builder<'e> {
         };
         let place = |key: &str| l.whereis(&["models".into(), name.into(), key.into()]);
         let need = || {
-            anyhow!("{}: `models.{name}` names no backbone\nhint: add `backbone: {{plugin: fsvfm}}`", place("init"))
+            anyhow!(
+                "{}: `models.{name}` names no backbone\nhint: add `backbone: {{plugin: fsvfm}}`",
+                place("init")
+            )
         };
         match &model.init {
             Init::Random => {
@@ -392,13 +404,6 @@ struct Draft {
 
 impl Draft {
     fn new(name: String, identity: Value, task: Task) -> Self {
-        Self {
-            name,
-            identity,
-            task,
-            needs: Vec::new(),
-            labels: Labels::default(),
-            plugins: Vec::new(),
-        }
+        Self { name, identity, task, needs: Vec::new(), labels: Labels::default(), plugins: Vec::new() }
     }
 }

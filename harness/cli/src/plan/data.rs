@@ -83,7 +83,10 @@ fn listing(folder: &Path) -> Result<String> {
     let mut open = vec![folder.to_owned()];
     while let Some(dir) = open.pop() {
         let entries = std::fs::read_dir(&dir).with_context(|| {
-            format!("{}: cannot be listed\nhint: name a folder with one folder of pictures per person", dir.display())
+            format!(
+                "{}: cannot be listed\nhint: name a folder with one folder of pictures per person",
+                dir.display()
+            )
         })?;
         for entry in entries {
             let path = entry?.path();
@@ -158,9 +161,8 @@ impl Root {
 
 /// Digest of the sizes of files. A file that is gone counts as empty: reading it later will say so.
 fn sizes<'p>(files: impl Iterator<Item = (String, &'p Path)>) -> String {
-    let lines: Vec<String> = files
-        .map(|(id, path)| format!("{id} {}", std::fs::metadata(path).map_or(0, |m| m.len())))
-        .collect();
+    let lines: Vec<String> =
+        files.map(|(id, path)| format!("{id} {}", std::fs::metadata(path).map_or(0, |m| m.len()))).collect();
     store::digest(&json!(lines))
 }
 

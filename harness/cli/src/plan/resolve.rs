@@ -36,7 +36,9 @@ pub(crate) fn component(
     }
     let resolved = plugins.resolve(kind, name, &given).with_context(|| layers.whereis(&path("config")))?;
     let Value::Object(config) = resolved else {
-        return Err(anyhow!("the {kind} plugin `{name}` resolves its settings to something that is no mapping"));
+        return Err(anyhow!(
+            "the {kind} plugin `{name}` resolves its settings to something that is no mapping"
+        ));
     };
     Ok((Component { plugin: name.to_owned(), config }, stamp(plugins, kind, name)?))
 }

@@ -88,7 +88,8 @@ pub(crate) fn execute(
         }
         ended
     };
-    let states = schedule::run(&open, &needs, settings.jobs, stop, &work).context("starting worker threads")?;
+    let states =
+        schedule::run(&open, &needs, settings.jobs, stop, &work).context("starting worker threads")?;
     Ok(summary(&states, store, &screen))
 }
 

@@ -49,7 +49,8 @@ impl Screen {
 /// Plain characters and no colour: readable everywhere.
 fn style() -> ProgressStyle {
     let template = "{prefix:.bold} [{bar:24}] {pos}/{len} {msg} {eta}";
-    ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
+    ProgressStyle::with_template(template)
+        .map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
 }
 
 /// One unit's bar or lines. The bar goes away with it.

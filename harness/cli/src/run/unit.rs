@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
+use facebench_engine::Device;
 use facebench_host::Plugins;
 use facebench_protocols::{ProtocolStamp, RunRecord, Timings};
-use facebench_engine::Device;
 use facebench_train::{Done, Job, Outcome, pretrain, score, tune};
 use serde_json::{Value, json};
 
@@ -220,7 +220,10 @@ enum Product {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    format!("the program panicked: {}\nhint: this is a fault in facebench; please report it", text.unwrap_or("no message"))
+    format!(
+        "the program panicked: {}\nhint: this is a fault in facebench; please report it",
+        text.unwrap_or("no message")
+    )
 }
 
 /// A duration for people.

@@ -60,7 +60,9 @@ pub(crate) fn short(digest: &str) -> &str {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The folder of results cannot be made or written
-    #[error("{path}: results cannot be written here: {source}\nhint: choose another folder with `--runs DIR`")]
+    #[error(
+        "{path}: results cannot be written here: {source}\nhint: choose another folder with `--runs DIR`"
+    )]
     NotWritable {
         /// The folder
         path: PathBuf,
@@ -76,7 +78,9 @@ pub(crate) enum StoreError {
         source: io::Error,
     },
     /// A folder has a result's name but is not one
-    #[error("{folder}: not a finished result: {what}\nhint: it was not written by a finished unit; remove the folder and run again")]
+    #[error(
+        "{folder}: not a finished result: {what}\nhint: it was not written by a finished unit; remove the folder and run again"
+    )]
     NotAResult {
         /// The folder
         folder: PathBuf,
@@ -86,11 +90,7 @@ pub(crate) enum StoreError {
 }
 
 fn disk_hint(e: &io::Error) -> &'static str {
-    if is_disk_full(e) {
-        "\nhint: free some space and run again; finished units are kept"
-    } else {
-        ""
-    }
+    if is_disk_full(e) { "\nhint: free some space and run again; finished units are kept" } else { "" }
 }
 
 /// Whether a write failed for want of space.
@@ -149,14 +149,27 @@ impl Store {
         Ok(store)
     }
 
+    /// Removes what killed processes left: their working folders, and leases and resume state of units that
+    /// are finished. Failures only cost disk: another process may be sweeping too.
     fn sweep(&self) -> io::Result<()> {
+        let mut names = Vec::new();
         for entry in fs::read_dir(&self.root)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let Some((pid, host)) = tmp_owner(&name) else { continue };
-            let ours = host == sys::hostname() && (pid == std::process::id() || !sys::alive(pid));
-            if ours {
-                // another process may be sweeping too
-                let _ = fs::remove_dir_all(self.root.join(&name));
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        let finished = |id: &str| names.iter().any(|n| !n.starts_with('.') && n.ends_with(&format!("-{id}")));
+        for name in &names {
+            let path = self.root.join(name);
+            if let Some((pid, host)) = tmp_owner(name) {
+                if host == sys::hostname() && (pid == std::process::id() || !sys::alive(pid)) {
+                    let _ = fs::remove_dir_all(path);
+                }
+            } else if let Some(id) = name.strip_prefix(".state-").filter(|id| finished(id)) {
+                let lease = File::open(self.root.join(format!(".lock-{id}")));
+                if lease.is_ok_and(|l| l.try_lock().is_ok()) {
+                    let _ = fs::remove_dir_all(path);
+                }
+            } else if name.strip_prefix(".lock-").is_some_and(finished) {
+                let _ = fs::remove_file(path);
             }
         }
         Ok(())
@@ -192,11 +205,12 @@ impl Store {
         let bad = |what: String| StoreError::NotAResult { folder: folder.clone(), what };
         let file = folder.join(marker.file());
         let text = fs::read_to_string(&file).map_err(|e| bad(format!("{}: {e}", marker.file())))?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|e| bad(format!("{}: {e}", marker.file())))?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| bad(format!("{}: {e}", marker.file())))?;
         match value.get("unit").and_then(Value::as_str) {
             Some(unit) if unit == digest => Ok(Some(folder)),
-            Some(unit) => Err(bad(format!("{} is of unit {}, not {}", marker.file(), short(unit), short(digest)))),
+            Some(unit) => {
+                Err(bad(format!("{} is of unit {}, not {}", marker.file(), short(unit), short(digest))))
+            }
             None => Err(bad(format!("{} names no unit", marker.file()))),
         }
     }
@@ -219,7 +233,15 @@ impl Store {
         fs::create_dir(&tmp).map_err(at(&tmp))?;
         let state = self.root.join(format!(".state-{id}"));
         let folder = self.folder(kind, digest);
-        Ok(Some(Work { tmp, state, folder, digest: digest.to_owned(), kind: kind.to_owned(), lock_path, lock }))
+        Ok(Some(Work {
+            tmp,
+            state,
+            folder,
+            digest: digest.to_owned(),
+            kind: kind.to_owned(),
+            lock_path,
+            lock,
+        }))
     }
 }
 

@@ -107,6 +107,20 @@ fn working_folders_of_dead_processes_are_swept_and_others_are_not() {
 }
 
 #[test]
+fn a_process_killed_between_publishing_and_tidying_leaves_nothing_for_long() {
+    let (_dir, store) = store();
+    let id = short(DIGEST);
+    for name in [format!("tune-{id}"), format!(".state-{id}"), ".state-ffff".into()] {
+        fs::create_dir(store.root().join(name)).unwrap();
+    }
+    for name in [format!(".lock-{id}"), ".lock-ffff".into()] {
+        fs::write(store.root().join(name), "").unwrap();
+    }
+    Store::open(store.root()).unwrap();
+    assert_eq!(names(&store), [".lock-ffff", ".state-ffff", &format!("tune-{id}")]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_refused_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");

@@ -1,0 +1,12 @@
+//! The program as a user runs it: one binary, one module per promise.
+//!
+//! Everything runs on tiny synthetic faces, offline. A finished experiment is made once and shared by the
+//! tests that only read it (`fixture`).
+
+mod config;
+mod data;
+mod fixture;
+mod plugins;
+mod resume;
+mod store;
+mod tools;

@@ -1,0 +1,162 @@
+//! The small commands: masks, metrics of anybody's scores, reports, checkpoints, schemas, completions.
+
+use facebench_tests::Bench;
+
+use crate::fixture::{all, data_root, finished, one};
+
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn masks_are_exact_repeatable_and_come_in_four_forms() {
+    let b = Bench::new();
+    let said = b.run(&["mask", "--strategy", "random", "--grid", "14", "--seed", "3"]).ok().stdout();
+    assert_eq!(said.matches('#').count(), 147, "0.75 of 196:\n{said}");
+    assert_eq!(said.lines().count(), 14);
+    assert_eq!(b.run(&["mask", "--strategy", "random", "--grid", "14", "--seed", "3"]).stdout(), said);
+    assert_ne!(b.run(&["mask", "--strategy", "random", "--grid", "14", "--seed", "4"]).stdout(), said);
+    let maps = data_root().join("pretrain/synthfaces/parsing_maps");
+    let map = std::fs::read_dir(maps).expect("folder").next().expect("a map").expect("entry").path();
+    let args = ["mask", "--parsing", text(&map), "--grid", "8", "--seed", "1"];
+    let covered = b.run(&args).ok().stdout();
+    assert!(covered.contains('R'), "{covered}");
+    for file in ["m.png", "m.npy", "m.json"] {
+        let all: Vec<&str> = args.iter().copied().chain(["--out", file]).collect();
+        b.run(&all).ok();
+        assert!(b.path(file).is_file());
+    }
+    let json: serde_json::Value = serde_json::from_str(&b.read("m.json")).expect("JSON");
+    let ones = |key: &str| json[key].as_array().expect("a list").iter().filter(|v| **v == 1).count();
+    assert_eq!(ones("hidden"), 48);
+    assert_eq!(ones("region"), covered.matches('R').count());
+    b.run(&["mask", "--grid", "8"]).code(2).one_message(3).stderr_has("--parsing");
+    b.run(&["mask", "--strategy", "crfr"]).code(2).one_message(3).stderr_has("crfr-p");
+    b.run(&["mask", "--strategy", "random", "--out", "m.bmp"]).code(2).one_message(3);
+}
+
+#[test]
+fn metrics_of_scores_equal_those_of_the_run() {
+    let b = Bench::new();
+    for folder in all(&finished().join("runs"), "score-") {
+        let record = std::fs::read_to_string(folder.join("run.json")).expect("file");
+        let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+        let protocol = record["protocol"]["id"].as_str().expect("a protocol");
+        let scores = folder.join("scores.csv");
+        let said = b.run(&["metrics", "--protocol", protocol, "--scores", text(&scores), "--format", "json"]);
+        assert_eq!(said.ok().json()["evaluation"], record["evaluation"], "{protocol}");
+        b.run(&["metrics", "--protocol", protocol, "--scores", text(&scores), "--name", "Theirs"])
+            .ok()
+            .stdout_has("Theirs");
+    }
+    let folder = all(&finished().join("runs"), "score-")[0].clone();
+    let rows = std::fs::read_to_string(folder.join("scores.csv")).expect("file");
+    let mut lines: Vec<&str> = rows.lines().collect();
+    let cells: Vec<&str> = lines[1].split(',').collect();
+    let bad = [&cells[..6], &["NaN"], &cells[7..]].concat().join(",");
+    lines[1] = &bad;
+    b.file("nan.csv", lines.join("\n"));
+    b.run(&["metrics", "--protocol", "diff-unseen", "--scores", "nan.csv"]).code(2).stderr_has("nan.csv");
+    b.run(&["metrics", "--protocol", "fas-mcio", "--scores", "nan.csv"])
+        .code(2)
+        .one_message(3)
+        .stderr_has("which fold?")
+        .stderr_has("O&C&I→M");
+}
+
+#[test]
+fn reports_come_in_every_form() {
+    let b = Bench::new();
+    let runs = finished().join("runs");
+    for (format, needle) in [("term", "FF++"), ("md", "| "), ("csv", ","), ("tex", "\\begin{table}")] {
+        b.run(&["report", text(&runs), "--format", format]).ok().stdout_has(needle);
+    }
+    let json = b.run(&["report", text(&runs), "--format", "json"]).ok().json();
+    assert_eq!(json.as_array().expect("a list of tables").len(), 2);
+    b.run(&["report", text(&runs), "--format", "svg"]).code(2).one_message(3).stderr_has("--out DIR");
+    b.run(&["report", text(&runs), "--format", "mdd"]).code(2).one_message(3).stderr_has("did you mean `md`");
+    let files = b.run(&["report", text(&runs), "--out", "r", "--format", "md,html,svg"]).ok().stdout();
+    assert!(files.lines().count() > 3 && files.lines().all(|f| b.path(f).is_file()), "{files}");
+    assert!(b.read("r/report.html").contains("synthetic"));
+    std::fs::create_dir(b.path("none")).expect("folder");
+    b.run(&["report", "none"]).code(2).one_message(3).stderr_has("no finished run");
+}
+
+#[test]
+fn checkpoints_say_what_they_are_and_what_would_load() {
+    let b = Bench::new();
+    let file = one(&finished().join("runs"), "pretrain-").join("model.safetensors");
+    b.run(&["checkpoint", "show", text(&file)]).ok().stdout_has("blocks.0.attn.qkv.weight");
+    let args = ["checkpoint", "show", text(&file), "--backbone", "fsvfm", "-s", "size=micro", "--json"];
+    let said = b.run(&args).ok().json();
+    assert_eq!(said["backbone"]["loads"], true, "{said}");
+    b.run(&["checkpoint", "show", text(&file), "--backbone", "fsvfm", "-s", "size=small"])
+        .code(42)
+        .stderr_has("would not load");
+    // a pickle that would run code: it is data to us
+    b.file("evil.pth", b"cposix\nsystem\n(S'touch pwned'\ntR.");
+    b.run(&["checkpoint", "show", "evil.pth"]).code(2).stderr_has("evil.pth");
+    assert!(!b.path("pwned").exists());
+    b.file("text.safetensors", "hello");
+    b.run(&["checkpoint", "show", "text.safetensors"]).code(2).stderr_has("text.safetensors");
+}
+
+#[test]
+fn published_weights_can_be_the_start() {
+    let b = crate::fixture::bench();
+    let file = one(&finished().join("runs"), "pretrain-").join("model.safetensors");
+    std::fs::copy(&file, b.path("weights.safetensors")).expect("copy");
+    b.file(
+        "published.yaml",
+        "extends: tiny.yaml\nmodels:\n  FS-VFM: {backbone: {plugin: fsvfm, config: {size: micro}}, init: {checkpoint: weights.safetensors}}\n  Random: null\nprotocols: [diff-unseen]\n",
+    );
+    b.run(&["run", "published.yaml"]).ok().stdout_has("weights");
+    b.run(&["plan", "published.yaml", "-s", "models.FS-VFM.init.checkpoint=nowhere"])
+        .code(2)
+        .stderr_has("nowhere");
+}
+
+#[test]
+fn schemas_completions_and_help_are_there() {
+    let b = Bench::new();
+    let schema = b.run(&["schema", "experiment"]).ok().json();
+    assert!(schema["properties"]["extends"].is_object() && schema["properties"]["heads"].is_object());
+    assert!(b.run(&["schema", "protocol"]).ok().json()["properties"]["folds"].is_object());
+    for shell in ["bash", "zsh", "fish"] {
+        b.run(&["completions", shell]).ok().stdout_has("facebench");
+    }
+    b.run(&["--help"]).ok().stdout_has("Exit codes: 0 done");
+    b.run(&["frobnicate"]).code(2).stderr_has("unrecognized subcommand");
+    b.run(&["run", "preset:demo", "--device", "cuda:0"]).code(2).one_message(3).stderr_has("without CUDA");
+    b.run(&["run", "preset:demo", "--device", "tpu"]).code(2).one_message(3);
+}
+
+#[test]
+fn the_demo_is_an_experiment_like_any_other() {
+    let b = Bench::new();
+    b.run(&["plan", "preset:demo"]).ok().stdout_has("FS-VFM");
+    let small = [
+        "demo",
+        "-s",
+        "data.synth.scale=tiny",
+        "-s",
+        "protocols=[diff-unseen]",
+        "-s",
+        "pretrain.mae-micro.optim.epochs=1",
+        "-s",
+        "pretrain.mae-micro.optim.warmup_epochs=0",
+        "-s",
+        "pretrain.mae-micro.optim.batch=4",
+        "-s",
+        "pretrain.fsvfm-micro.optim.epochs=1",
+        "-s",
+        "pretrain.fsvfm-micro.optim.warmup_epochs=0",
+        "-s",
+        "pretrain.fsvfm-micro.optim.batch=4",
+    ];
+    let said = b.run(&small).ok();
+    assert!(said.stdout().contains("FS-VFM") && said.stderr().contains("report.html"));
+    for file in ["report.html", "tables/diff-unseen.md", "figures", "runs"] {
+        assert!(b.path("facebench-demo").join(file).exists(), "{file}");
+    }
+}
