@@ -1,7 +1,8 @@
 //! The whole way: run folders in, report folder out, twice the same bytes.
 
-use crate::testing::demo;
-use crate::{Output, report};
+use crate::testing::{Made, demo, write_record};
+use crate::{Error, Output, report, runs};
+use facebench_protocols::{Finding, RunRecord, Severity};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,4 +40,140 @@ fn a_report_is_byte_identical_when_made_twice() {
     if let Ok(look) = std::env::var("LOOK") {
         report(&runs, Path::new(&look), &Output::all()).unwrap();
     }
+}
+
+#[test]
+fn the_page_is_one_file_that_asks_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = dir.path().join("runs");
+    demo(&runs);
+    let out = dir.path().join("out");
+    let files = report(&runs, &out, &[Output::Html]).unwrap();
+    assert_eq!(files, [out.join("report.html")]);
+    let html = std::fs::read_to_string(&files[0]).unwrap();
+    assert!(html.contains("default-src 'none'") && html.contains("<html lang=\"en\">"));
+    for outside in ["http://", "https://", "@import", "<link", " src=\"/", "url(/"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(html.contains("Synthetic faces.") && html.contains("· <strong>synthetic</strong></caption>"));
+    let mut ids: Vec<&str> = html.split(" id=\"").skip(1).map(|t| t.split('"').next().unwrap()).collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "an id is used twice");
+    for target in
+        html.split("aria-labelledby=\"").skip(1).flat_map(|t| t.split('"').next().unwrap().split(' '))
+    {
+        assert!(ids.binary_search(&target).is_ok(), "nothing is called {target}");
+    }
+    assert!(html.len() < 10 << 20, "{} bytes", html.len());
+}
+
+#[test]
+fn names_from_records_cannot_write_html() {
+    let dir = tempfile::tempdir().unwrap();
+    let evil = "<script>alert(1)</script>\"'&";
+    Made { model: evil, head: evil, pretraining: evil, ..Made::default() }.write(dir.path());
+    let mut record = Made { model: "b", seed: 9, ..Made::default() }.write(dir.path()).remove(0);
+    let finding = Finding { severity: Severity::Stop, code: evil.into(), message: evil.into() };
+    record.evaluation.as_mut().unwrap().findings.push(finding);
+    record.notes.push(evil.into());
+    record.machine.cpu = evil.into();
+    write_record(&dir.path().join(format!("score-{}", &record.unit[..16])), &record);
+    let out = dir.path().join("out");
+    report(dir.path(), &out, &Output::all()).unwrap();
+    for (name, bytes) in contents(&out) {
+        let text = String::from_utf8_lossy(&bytes);
+        if name.ends_with(".html") || name.ends_with(".svg") || name.ends_with(".md") {
+            assert!(!text.contains("<script>alert"), "{name}");
+        }
+    }
+    let table = std::fs::read_to_string(out.join("tables/dfd-cross.txt")).unwrap();
+    assert!(table.contains("do not use: the audit stopped on"), "{table}");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(runs::load(dir.path()), Err(Error::NoRuns { .. })));
+    assert!(matches!(runs::load(&dir.path().join("no")), Err(Error::Io { .. })));
+    for (name, text, word) in [
+        ("truncated", "{\"unit\": \"a", "EOF"),
+        ("another kind of file", "{\"hello\": 1}", "`unit` is missing"),
+        ("wrong type", "{\"unit\": 7}", "expected a string"),
+    ] {
+        let folder = dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("run.json"), text).unwrap();
+        let message = runs::load(dir.path()).unwrap_err().to_string();
+        assert!(
+            message.contains(name) && message.contains(word) && message.contains("\nhint: "),
+            "{message}"
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[test]
+fn broken_scores_and_curves_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = Made::default().write(dir.path()).remove(0);
+    let folder = dir.path().join(format!("score-{}", &record.unit[..16]));
+    std::fs::write(folder.join("curves.csv"), "epoch,loss\n0,1\n1,x\n").unwrap();
+    let run = &runs::load(dir.path()).unwrap()[0];
+    assert!(run.curves().unwrap_err().to_string().contains("line 3: `x` is not a number"));
+    std::fs::write(folder.join("scores.csv"), "set,score\ndev,0.5\n").unwrap();
+    let message = report(dir.path(), &dir.path().join("out"), &[Output::Html]).unwrap_err().to_string();
+    assert!(message.contains("scores.csv"), "{message}");
+}
+
+#[test]
+fn runs_are_found_in_subfolders_once_and_in_an_order_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    for (folder, model) in [("b", "MAE"), ("a/x", "FS-VFM"), ("c", "random")] {
+        let pretraining = if model == "random" { "none" } else { "faces" };
+        Made { model, pretraining, ..Made::default() }.write(&dir.path().join(folder));
+    }
+    Made { model: "MAE", ..Made::default() }.write(&dir.path().join("copy"));
+    let models: Vec<String> = runs::load(dir.path()).unwrap().into_iter().map(|r| r.record.model).collect();
+    assert_eq!(models, ["random", "FS-VFM", "MAE"]);
+}
+
+#[test]
+fn a_report_of_pretrainings_alone_has_curves_and_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::testing::write_pretraining(dir.path(), "fsvfm");
+    let out = dir.path().join("out");
+    let files = report(dir.path(), &out, &Output::all()).unwrap();
+    let names: Vec<String> =
+        files.iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(names.iter().any(|n| n.starts_with("training-fsvfm") && n.ends_with(".svg")), "{names:?}");
+    assert!(names.iter().any(|n| n.starts_with("masks-fsvfm") && n.ends_with(".png")), "{names:?}");
+}
+
+#[test]
+fn pictures_of_real_people_stay_out_unless_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = crate::testing::write_pretraining(dir.path(), "people");
+    let text = std::fs::read_to_string(folder.join("run.json")).unwrap();
+    let record = RunRecord { synthetic: false, ..serde_json::from_str(&text).unwrap() };
+    write_record(&folder, &record);
+    let runs = runs::load(dir.path()).unwrap();
+    let pictures = |with_images: bool| {
+        let options = crate::Options { with_images, ..crate::Options::new(&[Output::Html]) };
+        let out = dir.path().join(format!("out-{with_images}"));
+        let files = crate::report_of(&runs, &out, &options).unwrap();
+        std::fs::read_to_string(&files[0]).unwrap().matches("<img ").count()
+    };
+    assert_eq!((pictures(false), pictures(true)), (0, 1));
+}
+
+#[test]
+fn unknown_formats_are_named() {
+    let message = Output::parse("pdf").unwrap_err().to_string();
+    assert!(
+        message.contains("`pdf`") && message.contains("term, md, csv, json, tex, html, svg, png"),
+        "{message}"
+    );
+    assert_eq!(Output::parse("tex").unwrap(), Output::Latex);
 }

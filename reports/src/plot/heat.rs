@@ -60,7 +60,7 @@ impl Plot for Heat {
     }
 
     fn csv(&self) -> String {
-        let mut out = csv_line(&[&self.row_axis, &self.column_axis, "value"].map(|s| s.to_owned()));
+        let mut out = csv_line(&[self.row_axis.as_str(), &self.column_axis, "value"]);
         for (row, values) in self.rows.iter().zip(&self.values) {
             for (column, value) in self.columns.iter().zip(values) {
                 out.push_str(&csv_line(&[

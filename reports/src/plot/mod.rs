@@ -83,7 +83,7 @@ const SVG_SCALE: u32 = 10;
 /// PNG pixels per CSS pixel.
 const PNG_SCALE: u32 = 2;
 /// Drawn pixels per PNG pixel and side, averaged.
-const SUPERSAMPLE: u32 = 3;
+const SUPERSAMPLE: u32 = 2;
 
 /// Draws a plot.
 ///

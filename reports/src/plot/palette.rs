@@ -65,7 +65,7 @@ pub fn look(index: usize) -> Look {
     let round = index / COLOURS.len();
     Look {
         colour: COLOURS[index % COLOURS.len()],
-        dash: DASHES[(index + round) % DASHES.len()],
+        dash: DASHES[(index + 2 * round) % DASHES.len()],
         marker: MARKERS[(index + round) % MARKERS.len()],
     }
 }

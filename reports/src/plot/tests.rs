@@ -144,3 +144,83 @@ fn figures_are_equal_when_drawn_twice() {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_drawn_is_refused_with_its_name() {
+    let refused = |result: Result<Figure, Error>, word: &str| {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    };
+    refused(render(&Roc { curves: Vec::new(), ..roc(false) }, false), "no curves");
+    refused(render(&Histogram::new("h", "h"), false), "no panels");
+    let line =
+        |points: Vec<(f64, f64)>| Curves { lines: vec![Line { name: "x".into(), points }], ..curves() };
+    refused(render(&line(vec![(0.0, f64::NAN)]), false), "not finite");
+    refused(render(&line(Vec::new()), false), "no points");
+    refused(render(&Curves { log_x: true, ..line(vec![(0.0, 1.0)]) }, false), "positive");
+    refused(render(&Bars { bars: Vec::new(), ..bars() }, false), "no bars");
+    refused(render(&Forest { rows: Vec::new(), ..forest() }, false), "no comparisons");
+    refused(render(&Heat { values: Vec::new(), ..heat() }, false), "do not fill");
+    let one_class: Vec<Scored> = scored(8, 0.2).into_iter().filter(|s| s.fake).collect();
+    assert!(RocCurve::of("x", &one_class, 0).unwrap_err().to_string().contains("real and fake"));
+}
+
+#[test]
+fn a_single_point_and_equal_values_can_be_drawn() {
+    let line =
+        |points: Vec<(f64, f64)>| Curves { lines: vec![Line { name: "x".into(), points }], ..curves() };
+    render(&line(vec![(3.0, 7.0)]), true).unwrap();
+    render(&line(vec![(0.0, 2.0), (1.0, 2.0), (2.0, 2.0)]), true).unwrap();
+    let many = (0..80)
+        .map(|i| Line { name: format!("series {i}"), points: vec![(0.0, f64::from(i)), (1.0, 1.0)] })
+        .collect();
+    render(&Curves { lines: many, ..curves() }, true).unwrap();
+}
+
+#[test]
+fn the_curve_has_the_metric_s_auc_and_lies_in_its_band() {
+    for shift in [0.0, 0.2, 0.5] {
+        let mut samples = scored(600, shift);
+        samples.iter_mut().for_each(|s| s.score = (s.score * 20.0).round() / 20.0); // many ties
+        let (scores, labels): (Vec<f64>, Vec<u8>) =
+            samples.iter().map(|s| (s.score, u8::from(s.fake))).unzip();
+        let curve = RocCurve::of("x", &samples, 200).unwrap();
+        assert!((curve.auc - facebench_protocols::metrics::auc(&scores, &labels).unwrap()).abs() < 1e-12);
+        assert_eq!((curve.points[0], *curve.points.last().unwrap()), ((0.0, 0.0), (1.0, 1.0)));
+        let at = |x: f64| {
+            let after = curve.points.partition_point(|p| p.0 <= x).clamp(1, curve.points.len() - 1);
+            let (a, b) = (curve.points[after - 1], curve.points[after]);
+            a.1 + (b.1 - a.1) * ((x - a.0) / (b.0 - a.0).max(1e-12)).clamp(0.0, 1.0)
+        };
+        let inside = curve.band.iter().filter(|(x, l, h)| (l - 1e-9..=h + 1e-9).contains(&at(*x))).count();
+        assert!(inside * 100 >= curve.band.len() * 98, "{inside} of {}", curve.band.len());
+    }
+}
+
+#[test]
+fn svg_is_well_formed_and_speaks() {
+    for figure in all(false) {
+        assert!(figure.svg.starts_with("<svg ") && figure.svg.trim_end().ends_with("</svg>"));
+        for part in ["<title>", "<desc>", "role=\"img\"", "@font-face", "viewBox=\"0 0 6600 "] {
+            assert!(figure.svg.contains(part), "{}: {part}", figure.id);
+        }
+        let text = &figure.svg;
+        assert_eq!(text.matches("<text").count(), text.matches("</text>").count());
+        assert!(!text.contains("<CRFR-P & SD>") && !text.contains("http://www.w3.org/1999"));
+        let inline = inline(text, &figure.id);
+        assert!(
+            inline.contains(&format!("<title id=\"{}-t\">", figure.id)) && !inline.contains("@font-face")
+        );
+        assert!(figure.csv.lines().count() > 1 && figure.description.len() > 20);
+    }
+}
+
+#[test]
+fn series_differ_in_more_than_colour() {
+    let looks: Vec<_> = (0..12).map(palette::look).collect();
+    for (i, a) in looks.iter().enumerate() {
+        for b in &looks[i + 1..] {
+            assert!(a.dash != b.dash || a.marker != b.marker, "series {i}");
+        }
+    }
+}

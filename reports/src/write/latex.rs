@@ -14,7 +14,9 @@ const LONG: usize = 45;
 pub(super) fn write(table: &Table, style: &Style) -> String {
     let body = body(table, style);
     if style.body_only {
-        return body;
+        // LaTeX's own \input cannot stand before \multicolumn or a rule; TeX's can.
+        let hint = "% rows only; inside your tabular: \\csname @@input\\endcsname FILE\n";
+        return format!("{hint}{body}");
     }
     let long = table.rows().count() > LONG;
     let packages = match (long, table.has_cited()) {
@@ -33,6 +35,11 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
     let columns = format!("@{{}}{}*{{{}}}{{c}}@{{}}", "l".repeat(table.stub.len()), table.columns.len());
     let caption = format!("\\caption{{{}}}\\label{{tab:{}}}", caption(table, style), label(&table.id));
     let head = format!("\\toprule\n{}\\midrule\n", header(table));
+    let (float, size) = match table.columns.len() {
+        0..=6 => ("table", "\\small"),
+        7..=10 => ("table*", "\\small"), // both columns of a paper
+        _ => ("table*", "\\footnotesize\\setlength{\\tabcolsep}{3pt}"),
+    };
     if long {
         out.push_str(&format!(
             "\\begingroup\\small\n\\begin{{longtable}}{{{columns}}}\n{caption}\\\\\n{head}\\endfirsthead\n"
@@ -42,9 +49,9 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
         ));
     } else {
         out.push_str(&format!(
-            "\\begin{{table}}[t]\\centering\\small\n{caption}\n\\begin{{tabular}}{{{columns}}}\n"
+            "\\begin{{{float}}}[t]\\centering{size}\n{caption}\n\\begin{{tabular}}{{{columns}}}\n"
         ));
-        out.push_str(&format!("{head}{body}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"));
+        out.push_str(&format!("{head}{body}\\bottomrule\n\\end{{tabular}}\n\\end{{{float}}}\n"));
     }
     out
 }

@@ -158,10 +158,8 @@ fn panel(table: &Table, texts: &Texts, from: usize, to: usize, width: Option<usi
     }
     constrain(&mut grid, table, texts, (from, to), width);
     let mut lines: Vec<String> = grid.lines().map(|line| line.trim_end().to_owned()).collect();
-    if let Some(edges) = lines.first().map(|line| edges(line)) {
-        if two {
-            lines[1] = spans(table, from, to, &edges);
-        }
+    if let Some(edges) = lines.first().map(|line| edges(line)).filter(|_| two) {
+        lines[1] = spans(table, from, to, &edges);
     }
     let mut titles = titles.into_iter();
     let mut out = String::new();
@@ -216,9 +214,10 @@ fn spans(table: &Table, from: usize, to: usize, edges: &[usize]) -> String {
         let text: Vec<char> = one_line(&group).chars().take(room).collect();
         let pad = room - text.len();
         let before = if pad >= 4 { pad / 2 } else { 0 };
-        for at in left..right {
-            let dash = pad >= 4 && (at + 1 < left + before || at > left + before + text.len());
-            line[at] = if dash { '╌' } else { ' ' };
+        if pad >= 4 {
+            line[left..right].fill('╌');
+            line[left + before - 1] = ' ';
+            line[left + before + text.len()] = ' ';
         }
         line[left + before..left + before + text.len()].copy_from_slice(&text);
     }
