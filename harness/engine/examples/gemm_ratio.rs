@@ -6,7 +6,7 @@
 //! Rates are per CPU second (all threads added up), so a busy machine does not distort them.
 //!
 //! ```text
-//! cargo run --release -p facebench-engine --example gemm_ratio [ROUNDS] [THREADS]
+//! cargo run --release -p facebench-engine --example gemm_ratio [ROUNDS] [THREADS] [FILTER]
 //! ```
 use facebench_engine::nn::Block;
 use facebench_engine::ops;
@@ -148,6 +148,7 @@ fn main() -> Result<()> {
     let rounds = arguments.next().unwrap_or(5);
     let threads =
         arguments.next().unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
+    let filter = arguments.next().unwrap_or_default();
     runtime::set_threads(threads);
     let mut works = vec![
         yardstick(2048, threads),
@@ -166,6 +167,7 @@ fn main() -> Result<()> {
         training(8, 197, 384, 12)?,
         training(64, 65, 96, 3)?,
     ];
+    works.retain(|w| w.name.contains("yardstick") || w.name.contains(&filter));
     let mut rates = vec![Vec::new(); works.len()];
     for round in 0..=rounds {
         for (work, rates) in works.iter_mut().zip(&mut rates) {

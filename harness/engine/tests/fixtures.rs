@@ -281,7 +281,7 @@ fn batch_of(file: &Value, run: &str, step: usize, dtype: DType) -> (Tensor, Tens
             }
         }
     }
-    let label = |b: usize| if (b + step) % 3 != 0 { 1 } else { 0 };
+    let label = |b: usize| usize::from(!(b + step).is_multiple_of(3));
     let mut targets = Vec::new();
     for b in 0..n {
         for class in 0..2 {

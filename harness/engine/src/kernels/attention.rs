@@ -108,7 +108,7 @@ pub(crate) unsafe fn backward(level: Level, s: Sizes, x: Operands, d: Operands, 
         let at = (task / s.heads, task % s.heads);
         // SAFETY: each task writes its own image and head.
         BUFFERS.with_borrow_mut(|buffers| unsafe {
-            dispatch(level, BackwardTask { buffers, s, x, d, scale, at })
+            dispatch(level, BackwardTask { buffers, s, x, d, scale, at });
         });
     });
 }

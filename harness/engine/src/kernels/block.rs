@@ -94,16 +94,17 @@ pub(crate) struct RowScales {
     pub(crate) mlp: Vec<f32>,
 }
 
+/// A block and its sizes.
+pub(crate) struct Problem<'a> {
+    pub(crate) level: Level,
+    pub(crate) d: &'a Dims,
+    pub(crate) w: &'a [&'a [f32]; PARAMETERS],
+    pub(crate) scales: &'a RowScales,
+}
+
 /// The block: `y` from `x`, both (rows, D). With `saved`, keeps what [`backward`] needs.
-pub(crate) fn forward(
-    level: Level,
-    d: &Dims,
-    w: &[&[f32]; PARAMETERS],
-    scales: &RowScales,
-    x: &[f32],
-    y: &mut [f32],
-    saved: Option<&mut Saved>,
-) {
+pub(crate) fn forward(problem: &Problem<'_>, x: &[f32], y: &mut [f32], saved: Option<&mut Saved>) {
+    let &Problem { level, d, w, scales } = problem;
     let (n, c, m) = (d.tokens, d.width, d.hidden);
     assert!(x.len() == d.rows() * c && y.len() == x.len(), "block input and output sizes");
     // A group of images small enough that its activations stay in cache from one step to the next.
@@ -201,15 +202,13 @@ pub(crate) struct Gradients {
 
 /// Gradients from `dy` (rows, D). `need` says which parameters, `need_x` whether the input.
 pub(crate) fn backward(
-    level: Level,
-    d: &Dims,
-    w: &[&[f32]; PARAMETERS],
-    scales: &RowScales,
+    problem: &Problem<'_>,
     x: &[f32],
     saved: Saved,
     dy: &[f32],
     (need, need_x): ([bool; PARAMETERS], bool),
 ) -> Gradients {
+    let &Problem { level, d, w, scales } = problem;
     let (rows, c, m) = (d.rows(), d.width, d.hidden);
     let needs = |p: P| need[p as usize];
     let mut weights: [Option<Vec<f32>>; PARAMETERS] = Default::default();

@@ -21,7 +21,7 @@ pub(crate) fn exp<I: Isa>(x: f32) -> f32 {
     let x = if x > 88.376_26 { 88.376_26 } else { x };
     let shifted = fma::<I>(x, std::f32::consts::LOG2_E, SHIFT);
     let n = shifted - SHIFT;
-    let r = fma::<I>(n, -0.693_359_375, x);
+    let r = fma::<I>(n, -0.693_359_4, x);
     let r = fma::<I>(n, 2.121_944_4e-4, r);
     let mut y = 1.987_569_1e-4;
     y = fma::<I>(y, r, 1.398_199_9e-3);

@@ -108,7 +108,7 @@ fn epilogues_match_their_definition() {
             let (i, j) = (at / n, at % n);
             let v = plain[at] + bias[j];
             let near = |got: f32, want: f32| {
-                assert!((got - want).abs() < 2e-6 * (1.0 + want.abs()), "{got}, not {want}")
+                assert!((got - want).abs() < 2e-6 * (1.0 + want.abs()), "{got}, not {want}");
             };
             near(biased[at], v);
             near(gelued[at], gelu::<Portable>(v).0);

@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor};
 /// Fixed table of shape (1 + grid², width), row-major, in f64 rounded to f32. The cls row is zero.
 /// `width` must be divisible by 4.
 pub fn sincos_pos_embed(width: usize, grid: usize) -> Result<Vec<f32>> {
-    if width == 0 || width % 4 != 0 {
+    if width == 0 || !width.is_multiple_of(4) {
         return Err(Error::argument("sincos_pos_embed", "a width divisible by 4", width.to_string()));
     }
     let quarter = width / 4;

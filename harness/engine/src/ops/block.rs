@@ -9,7 +9,7 @@
 use super::{attention_qkv, fast, layer_norm, linear, linear_gelu};
 use crate::error::{Error, Result};
 use crate::grad;
-use crate::kernels::block::{self, Dims, PARAMETERS, RowScales, Saved, spread};
+use crate::kernels::block::{self, Dims, PARAMETERS, Problem, RowScales, Saved, spread};
 use crate::kernels::level;
 use crate::kernels::scratch::uninit;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Storage, Tensor, bail};
@@ -86,7 +86,7 @@ impl BlockWeights {
                 ));
             }
         }
-        if heads == 0 || width % heads != 0 {
+        if heads == 0 || !width.is_multiple_of(heads) {
             return Err(Error::argument(
                 "transformer_block",
                 format!("heads that divide the width {width}"),
@@ -192,12 +192,16 @@ impl BlockOp {
         Ok(f(&slices))
     }
 
+    fn problem<'a>(&'a self, w: &'a [&'a [f32]; PARAMETERS]) -> Problem<'a> {
+        Problem { level: level(), d: &self.dims, w, scales: &self.scales }
+    }
+
     fn forward(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let x = fast::values(x, layout)?;
         let mut y = uninit(x.len());
         let mut saved = self.train.then(|| Saved::new(&self.dims));
         self.with_weights(|w| {
-            block::forward(level(), &self.dims, w, &self.scales, x, &mut y, saved.as_mut());
+            block::forward(&self.problem(w), x, &mut y, saved.as_mut());
         })?;
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
         Ok((CpuStorage::F32(y), layout.shape().clone()))
@@ -218,10 +222,10 @@ impl BlockOp {
                     let saved = saved.unwrap_or_else(|| {
                         // used up by an earlier backward pass over the same graph: compute it again
                         let (mut saved, mut y) = (Saved::new(&self.dims), uninit(xs.len()));
-                        block::forward(level(), &self.dims, w, &self.scales, xs, &mut y, Some(&mut saved));
+                        block::forward(&self.problem(w), xs, &mut y, Some(&mut saved));
                         saved
                     });
-                    block::backward(level(), &self.dims, w, &self.scales, xs, saved, g, (need, x.track_op()))
+                    block::backward(&self.problem(w), xs, saved, g, (need, x.track_op()))
                 })
             })
         })?;
