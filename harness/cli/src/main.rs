@@ -23,6 +23,8 @@ use fail::Status;
 
 fn main() -> ExitCode {
     facebench_engine::runtime::tune_malloc();
+    // SAFETY: the first lines of `main`: there is no other thread yet.
+    unsafe { facebench_engine::runtime::single_tensor_thread() };
     match dispatch(Cli::parse().command) {
         Ok(status) => status.into(),
         Err(error) => {
