@@ -7,5 +7,6 @@ mod common;
 mod equality;
 mod faults;
 mod files;
+mod layouts;
 mod template;
 mod vectors;

@@ -123,63 +123,49 @@ impl Backbone for FsVfm {
         }
     }
 
-    fn layouts(_: &FsVfmConfig) -> Result<Vec<KeyMap>> {
+    fn layouts(cfg: &FsVfmConfig) -> Result<Vec<KeyMap>> {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let base = KeyMap {
-            strip: strings(&["module."]),
-            // fc_norm never comes from pre-training; the encoder's norm is not used under mean pooling
-            missing: strings(&["fc_norm.*"]),
-            unused: strings(&[
-                "norm.*",
-                "mask_token",
-                "rep_decoder_*",
-                "decoder_*",
-                "projector.*",
-                "predictor.*",
-                "head.*",
-            ]),
+        // mean pooling has a fresh fc_norm instead of the encoder's norm, cls pooling the other way round
+        let (other_norm, fresh) = match cfg.pooling {
+            Pooling::Mean => ("norm.*", strings(&["fc_norm.*"])),
+            Pooling::Cls => ("fc_norm.*", vec![]),
+        };
+        let layout = |name: &str, marks: &[&str], strip: &[&str], unused: &[&str]| KeyMap {
+            name: name.into(),
+            marks: strings(marks),
+            strip: strings(strip),
+            missing: fresh.clone(),
+            unused: strings(&[&[other_norm], unused].concat()),
             positions: Some("pos_embed".into()),
             ..KeyMap::default()
         };
+        let decoders = ["mask_token", "rep_decoder_*", "decoder_*", "projector.*", "predictor.*"];
+        let embed = "*rep_decoder_embed.weight";
         Ok(vec![
+            layout(
+                "fsvfm-pretrain",
+                &[embed, "*predictor.projection_head.0.weight"],
+                &["module."],
+                &decoders,
+            ),
+            layout("fsvfm-target", &[embed, "*projector.projection_head.0.weight"], &["module."], &decoders),
+            // the target network inside a larger dictionary
+            layout(
+                "fsvfm-target-encoder",
+                &["*target_encoder.cls_token"],
+                &["module.", "target_encoder."],
+                &decoders,
+            ),
             KeyMap {
-                name: "fsvfm-pretrain".into(),
-                marks: strings(&["*rep_decoder_embed.weight", "*predictor.projection_head.0.weight"]),
-                ..base.clone()
-            },
-            KeyMap {
-                name: "fsvfm-target".into(),
-                marks: strings(&["*rep_decoder_embed.weight", "*projector.projection_head.0.weight"]),
-                ..base.clone()
-            },
-            KeyMap {
-                // the target network inside a larger dictionary
-                name: "fsvfm-target-encoder".into(),
-                marks: strings(&["*target_encoder.cls_token"]),
-                strip: strings(&["module.", "target_encoder."]),
-                ..base.clone()
-            },
-            KeyMap {
-                name: "fsvfm-fas".into(),
                 dictionary: Some("state_dict".into()),
-                marks: strings(&["*backbone.vit.cls_token"]),
-                strip: strings(&["module.", "backbone.vit."]),
-                unused: strings(&[
-                    "norm.*",
-                    "head.*",
-                    "embedder.*",
-                    "classifier.*",
-                    "adapter.*",
-                    "projector.*",
-                ]),
-                ..base.clone()
+                ..layout(
+                    "fsvfm-fas",
+                    &["*backbone.vit.cls_token"],
+                    &["module.", "backbone.vit."],
+                    &["head.*", "embedder.*", "classifier.*", "adapter.*", "projector.*"],
+                )
             },
-            KeyMap {
-                name: "vit".into(),
-                marks: strings(&["*cls_token", "*blocks.0.attn.qkv.weight"]),
-                unused: strings(&["norm.*", "head.*"]),
-                ..base
-            },
+            layout("vit", &["*cls_token", "*blocks.0.attn.qkv.weight"], &["module."], &["head.*"]),
         ])
     }
 }

@@ -122,35 +122,30 @@ impl Backbone for Mae {
         }
     }
 
-    fn layouts(_: &MaeConfig) -> Result<Vec<KeyMap>> {
+    fn layouts(cfg: &MaeConfig) -> Result<Vec<KeyMap>> {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let base = KeyMap {
+        // mean pooling has a fresh fc_norm instead of the encoder's norm, cls pooling the other way round
+        let (other_norm, fresh) = match cfg.pooling {
+            Pooling::Mean => ("norm.*", strings(&["fc_norm.*"])),
+            Pooling::Cls => ("fc_norm.*", vec![]),
+        };
+        let layout = |name: &str, marks: &[&str], unused: &[&str]| KeyMap {
+            name: name.into(),
+            marks: strings(marks),
             strip: strings(&["module."]),
-            missing: strings(&["fc_norm.*"]),
+            missing: fresh.clone(),
+            unused: strings(&[&[other_norm], unused].concat()),
             positions: Some("pos_embed".into()),
             ..KeyMap::default()
         };
         Ok(vec![
+            layout("mae-pretrain", &["*cls_token", "*decoder_embed.weight"], &["mask_token", "decoder_*"]),
             KeyMap {
-                name: "mae-pretrain".into(),
-                marks: strings(&["*cls_token", "*decoder_embed.weight"]),
-                unused: strings(&["norm.*", "mask_token", "decoder_*"]),
-                ..base.clone()
-            },
-            KeyMap {
-                name: "mae-finetuned".into(),
-                marks: strings(&["*cls_token", "*fc_norm.weight"]),
-                unused: strings(&["head.*"]),
                 missing: vec![],
-                ..base.clone()
+                ..layout("mae-finetuned", &["*cls_token", "*fc_norm.weight"], &["head.*"])
             },
-            KeyMap {
-                // published encoders and supervised timm weights
-                name: "vit".into(),
-                marks: strings(&["*cls_token", "*blocks.0.attn.qkv.weight"]),
-                unused: strings(&["norm.*", "head.*", "mask_token"]),
-                ..base
-            },
+            // published encoders and supervised timm weights
+            layout("vit", &["*cls_token", "*blocks.0.attn.qkv.weight"], &["head.*", "mask_token"]),
         ])
     }
 }
