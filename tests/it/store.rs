@@ -33,9 +33,12 @@ fn one_unit_runs_with_what_it_needs() {
     b.run(&["run", "tiny.yaml", "--unit", "ffffffffffff"]).code(2).one_message(3).stderr_has("no unit");
 }
 
+/// What happens to the folder of a finished unit.
+type Damage = fn(&std::path::Path);
+
 #[test]
 fn a_half_written_folder_is_never_taken_for_a_result() {
-    let damages: [(&str, fn(&std::path::Path)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("run.json: No such file", |p| std::fs::remove_file(p.join("run.json")).expect("removed")),
         ("run.json: EOF", |p| {
             let text = std::fs::read_to_string(p.join("run.json")).expect("file");

@@ -22,9 +22,9 @@ pub(crate) fn run(command: PluginCommand) -> Result<Status> {
                 eprintln!("warning: not opened: {problem}");
             }
             if json {
-                out::json(&plugins.list())?
+                out::json(&plugins.list())?;
             } else {
-                out::text(&table(&plugins.list()))?
+                out::text(&table(&plugins.list()))?;
             }
             Ok(Status::Done)
         }

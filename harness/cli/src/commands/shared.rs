@@ -43,21 +43,28 @@ pub(crate) fn settings(machine: &MachineArgs, jobs: usize) -> Result<Settings> {
     Ok(Settings { jobs, threads, device, device_name })
 }
 
-/// The device of that name.
+/// The device of that name; `auto` is the first GPU where this build can use one, else the CPU.
 ///
 /// # Errors
-/// A name that is none, or a GPU that this build cannot use.
+/// A name that is none, or a GPU that cannot be used.
 fn device(name: &str) -> Result<(Device, String)> {
+    let cpu = || (Device::Cpu, "cpu".to_owned());
+    let cuda = |n: usize| Device::new_cuda(n).map(|device| (device, format!("cuda:{n}")));
     let number = match name {
-        "cpu" | "auto" => return Ok((Device::Cpu, "cpu".to_owned())),
+        "cpu" => return Ok(cpu()),
+        "auto" if cfg!(feature = "cuda") => return Ok(cuda(0).unwrap_or_else(|_| cpu())),
+        "auto" => return Ok(cpu()),
         "cuda" => Some(0),
         other => other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()),
     };
     match number {
+        None => Err(anyhow!("--device {name}: no such device\nhint: `cpu`, `cuda:0` or `auto`")),
+        Some(n) if cfg!(feature = "cuda") => {
+            cuda(n).with_context(|| format!("--device cuda:{n}\nhint: use `--device cpu`"))
+        }
         Some(n) => Err(anyhow!(
             "--device cuda:{n}: this program was built without CUDA\nhint: use `--device cpu`, or build with `cargo build --release --features cuda`"
         )),
-        None => Err(anyhow!("--device {name}: no such device\nhint: `cpu`, `cuda:0` or `auto`")),
     }
 }
 

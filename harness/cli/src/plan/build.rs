@@ -247,7 +247,7 @@ impl<'e> Builder<'e> {
                             .with_context(|| format!("protocol `{}`, fold {}", protocol.id, fold.name))?,
                     };
                     read = Some(data.clone());
-                    self.cell(protocol, fold, (model_name, model), head_name, *seed, data)?;
+                    self.cell(protocol, fold, (model_name, model), head_name, *seed, &data)?;
                 }
             }
         }
@@ -261,7 +261,7 @@ impl<'e> Builder<'e> {
         (model_name, model): (&str, &Model),
         head_name: &str,
         seed: u64,
-        data: Value,
+        data: &Value,
     ) -> Result<()> {
         let e = &self.loaded.experiment;
         let l = &self.loaded.layers;
