@@ -65,9 +65,9 @@ pub(crate) fn of_training(runs: &[Run], png: bool) -> Result<Vec<(Place, Figure)
     let mut figures = Vec::new();
     for run in runs.iter().filter(|r| r.record.kind == "pretrain") {
         let series = run.curves()?;
-        let lines =
-            series.into_iter().filter(|s| s.name != "lr").map(|s| Line { name: s.name, points: s.points });
-        let lines: Vec<Line> = lines.collect();
+        // A loss term that is switched off is zero throughout; drawing it would only flatten the others.
+        let shown = series.into_iter().filter(|s| s.name != "lr" && s.points.iter().any(|p| p.1 != 0.0));
+        let lines: Vec<Line> = shown.map(|s| Line { name: s.name, points: s.points }).collect();
         if lines.is_empty() {
             continue;
         }
@@ -263,7 +263,7 @@ fn histogram(study: &mut Study<'_>, index: usize) -> Result<Option<Histogram>, E
     let (name, oracle) = (study.entries[index].name(), study.entries[index].oracle);
     let mut histogram = Histogram::new(
         &slug(&["scores", &study.table.id, &name]),
-        &marked(&format!("Scores of {name} · {}", study.part.stamp.id), study.part.synthetic),
+        &marked(&format!("P(fake) of videos, {name} · {}", study.part.stamp.id), study.part.synthetic),
     );
     for (fold, set) in sets(study) {
         let Some(run) = first(&study.entries[index], &fold).filter(|_| !oracle) else { continue };

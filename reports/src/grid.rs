@@ -58,11 +58,15 @@ impl Grid {
                     pictures.push(read(&path)?);
                 }
             }
-            if !pictures.is_empty() {
+            // Without region masking the last row repeats the second.
+            let repeats = rows.iter().any(|(_, others): &(String, Vec<RgbImage>)| *others == pictures);
+            if !pictures.is_empty() && !repeats {
                 rows.push((caption.to_owned(), pictures));
             }
         }
-        let note = "grey: hidden from the encoder · tinted: the facial region hidden as a whole".into();
+        let tinted = rows.iter().any(|(caption, _)| caption == KINDS[3].1);
+        let more = if tinted { " · tinted: the facial region hidden as a whole" } else { "" };
+        let note = format!("grey: hidden from the encoder{more}");
         Ok((!rows.is_empty()).then(|| Grid { id: id.into(), title: title.into(), rows, note }))
     }
 

@@ -177,3 +177,20 @@ fn unknown_formats_are_named() {
     );
     assert_eq!(Output::parse("tex").unwrap(), Output::Latex);
 }
+
+#[test]
+fn a_grid_without_region_masking_has_no_region_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = crate::testing::write_pretraining(dir.path(), "mae").join("pictures");
+    let grid = || crate::grid::Grid::reconstructions("g", "Grid", &pictures).unwrap().unwrap();
+    assert_eq!(grid().rows.len(), 4);
+    for i in 0..3 {
+        std::fs::copy(pictures.join(format!("{i}-masked.png")), pictures.join(format!("{i}-region.png")))
+            .unwrap();
+    }
+    assert_eq!(grid().rows.len(), 3);
+    assert!(!grid().note.contains("tinted") && grid().png().unwrap().starts_with(b"\x89PNG"));
+    std::fs::write(pictures.join("0-image.png"), b"not a picture").unwrap();
+    let message = crate::grid::Grid::reconstructions("g", "Grid", &pictures).unwrap_err().to_string();
+    assert!(message.contains("0-image.png"), "{message}");
+}

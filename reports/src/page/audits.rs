@@ -15,9 +15,6 @@ pub(super) fn section(runs: &[Run]) -> String {
         for f in run.record.evaluation.iter().flat_map(|e| &e.findings) {
             findings.entry((f.severity, &f.code, &f.message)).or_default().push(name(run));
         }
-        for note in &run.record.notes {
-            findings.entry((Severity::Note, "run", note)).or_default().push(name(run));
-        }
     }
     if findings.is_empty() {
         return "<p>No findings: polarity, coverage, class counts, constant and saturated scores were checked.</p>\n".into();
