@@ -182,7 +182,7 @@ pub(crate) fn write_pretraining(root: &Path, name: &str) -> PathBuf {
     for (kind, _) in crate::grid::KINDS {
         for i in 0..3_u8 {
             let picture = image::RgbImage::from_fn(32, 32, |x, y| {
-                image::Rgb([(x * 8) as u8, (y * 8) as u8, i * 80 + kind.len() as u8])
+                image::Rgb([(x * 8) as u8, (y * 8) as u8, kind.bytes().fold(i * 80, u8::wrapping_add)])
             });
             picture
                 .save_with_format(pictures.join(format!("{i}-{kind}.png")), image::ImageFormat::Png)
