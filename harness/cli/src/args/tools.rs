@@ -42,7 +42,7 @@ pub(crate) struct MaskArgs {
 /// `facebench metrics`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: facebench metrics --protocol dfd-cross --scores runs/score-0123456789abcdef/scores.csv --format json\n\n\
+    after_help = "Example: facebench metrics --protocol dfd-cross --scores scores.csv --format json\n\n\
     The CSV has the columns set,dataset,method,video,frame,label,score,raw,subjects: `set` is `dev` or the name of a\n\
     test set of the protocol, label 1 = fake, score = P(fake)"
 )]
@@ -167,7 +167,7 @@ pub(crate) enum PluginCommand {
         plugins: PluginDirs,
     },
     /// Load one file and say what is in it, or why it cannot be used
-    #[command(after_help = "Example: facebench plugin check target/release/libfacebench_linear.so")]
+    #[command(after_help = "Example: facebench plugin check target/release/libfacebench_head_linear.so")]
     Check {
         /// The file
         file: PathBuf,

@@ -163,16 +163,21 @@ impl Store {
                 if host == sys::hostname() && (pid == std::process::id() || !sys::alive(pid)) {
                     let _ = fs::remove_dir_all(path);
                 }
-            } else if let Some(id) = name.strip_prefix(".state-").filter(|id| finished(id)) {
-                let lease = File::open(self.root.join(format!(".lock-{id}")));
-                if lease.is_ok_and(|l| l.try_lock().is_ok()) {
-                    let _ = fs::remove_dir_all(path);
-                }
-            } else if name.strip_prefix(".lock-").is_some_and(finished) {
-                let _ = fs::remove_file(path);
+                continue;
+            }
+            let id = name.strip_prefix(".state-").or(name.strip_prefix(".lock-"));
+            if let Some(id) = id.filter(|id| finished(id) && !self.is_leased(id)) {
+                let _ = fs::remove_dir_all(self.root.join(format!(".state-{id}")));
+                let _ = fs::remove_file(self.root.join(format!(".lock-{id}")));
             }
         }
         Ok(())
+    }
+
+    /// Whether a process of this machine is working on a unit.
+    fn is_leased(&self, id: &str) -> bool {
+        let lease = File::open(self.root.join(format!(".lock-{id}")));
+        lease.is_ok_and(|l| matches!(l.try_lock(), Err(fs::TryLockError::WouldBlock)))
     }
 
     /// The folder of results.
