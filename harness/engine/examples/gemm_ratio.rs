@@ -144,11 +144,11 @@ fn median(values: &mut [f64]) -> f64 {
 
 fn main() -> Result<()> {
     runtime::tune_malloc();
-    let mut arguments = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
-    let rounds = arguments.next().unwrap_or(5);
-    let threads =
-        arguments.next().unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-    let filter = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |i: usize| arguments.get(i).and_then(|a| a.parse::<usize>().ok());
+    let rounds = number(0).unwrap_or(5);
+    let threads = number(1).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
+    let filter = arguments.get(2).cloned().unwrap_or_default();
     runtime::set_threads(threads);
     let mut works = vec![
         yardstick(2048, threads),
@@ -167,7 +167,7 @@ fn main() -> Result<()> {
         training(8, 197, 384, 12)?,
         training(64, 65, 96, 3)?,
     ];
-    works.retain(|w| w.name.contains("yardstick") || w.name.contains(&filter));
+    works.retain(|w| w.name.contains("yardstick") || w.name.contains(filter.as_str()));
     let mut rates = vec![Vec::new(); works.len()];
     for round in 0..=rounds {
         for (work, rates) in works.iter_mut().zip(&mut rates) {
