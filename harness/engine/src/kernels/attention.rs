@@ -6,7 +6,7 @@
 //! form of the softmax gradient (Dao et al., arXiv 2205.14135).
 use super::epilogue::Epilogue;
 use super::gemm::{Mat, Out, SmallBuffers, small};
-use super::math::{LANES, sum};
+use super::math::{LANES, map3, sum2};
 use super::parallel::{self, Shared};
 use super::rows::exp_row;
 use super::{Isa, Kernel, Level, dispatch};
@@ -201,6 +201,7 @@ impl Kernel for BackwardTask<'_> {
             for row in p.chunks_exact_mut(ld) {
                 row[s.keys..].fill(f32::NEG_INFINITY);
                 let inverse = 1.0 / exp_row::<I>(row, scale);
+                row[s.keys..].fill(0.0); // not denormals, which are slow to multiply
                 for value in row {
                     *value *= inverse;
                 }
@@ -213,10 +214,8 @@ impl Kernel for BackwardTask<'_> {
             for (i, (p, ds)) in p.chunks_exact(ld).zip(ds.chunks_exact_mut(ld)).enumerate() {
                 let o = std::slice::from_raw_parts(o.add(i * x.o.token), s.value);
                 let go = std::slice::from_raw_parts(go.add(i * d.o.token), s.value);
-                let dot = sum(s.value, |j| o[j] * go[j]);
-                for j in 0..s.keys {
-                    ds[j] = p[j] * scale * (ds[j] - dot);
-                }
+                let dot = sum2(o, go, |o, g| o * g);
+                map3(ds, p, p, |ds, p, _| p * scale * (ds - dot));
             }
             let slopes = Mat::rows(ds.as_ptr(), ld);
             small::<I>(gemm, (s.queries, s.width, s.keys), slopes, k, into(d.q));

@@ -3,7 +3,7 @@
 //! Bias, GELU (keeping its slope for the backward pass), residual sums and products with a saved
 //! slope happen while the tile is in the first-level cache, instead of in passes of their own.
 use super::Isa;
-use super::math::gelu;
+use super::math::{LANES, gelu, map3};
 use super::parallel::Shared;
 
 /// The last step of a matrix product `v = A·B`; `r` is the row, `j` the column. Pointers are the
@@ -68,46 +68,53 @@ impl Epilogue {
             let c = std::slice::from_raw_parts_mut(c.add(at), n);
             let part =
                 |p: Shared<f32>, start: usize| std::slice::from_raw_parts(p.get().add(start).cast_const(), n);
-            let value = |c: &[f32], j: usize| if add { tile[j] + c[j] } else { tile[j] };
+            if add {
+                map3(c, tile, tile, |c, v, _| v + c);
+            } else {
+                c.copy_from_slice(tile);
+            }
             match self {
-                Self::None => {
-                    for j in 0..n {
-                        c[j] = value(c, j);
-                    }
-                }
+                Self::None => {}
                 Self::Bias(bias) => {
                     let bias = part(bias, col);
-                    for j in 0..n {
-                        c[j] = value(c, j) + bias[j];
-                    }
+                    map3(c, bias, bias, |v, b, _| v + b);
                 }
                 Self::BiasGelu(bias, slope) => {
                     let bias = part(bias, col);
                     if slope.get().is_null() {
-                        for j in 0..n {
-                            c[j] = gelu::<I>(value(c, j) + bias[j]).0;
-                        }
+                        map3(c, bias, bias, |v, b, _| gelu::<I>(v + b).0);
                     } else {
-                        let slope = slope.slice(at, n);
-                        for j in 0..n {
-                            (c[j], slope[j]) = gelu::<I>(value(c, j) + bias[j]);
-                        }
+                        gelu_with_slope::<I>(c, bias, slope.slice(at, n));
                     }
                 }
                 Self::BiasResidual { bias, residual, scale } => {
                     let (bias, residual) = (part(bias, col), part(residual, at));
                     let scale = if scale.get().is_null() { 1.0 } else { *scale.get().add(row) };
-                    for j in 0..n {
-                        c[j] = residual[j] + scale * (value(c, j) + bias[j]);
-                    }
+                    map3(c, bias, residual, |v, b, r| r + scale * (v + b));
                 }
                 Self::Mul(factor) => {
                     let factor = part(factor, at);
-                    for j in 0..n {
-                        c[j] = value(c, j) * factor[j];
-                    }
+                    map3(c, factor, factor, |v, f, _| v * f);
                 }
             }
         }
+    }
+}
+
+/// `slope = gelu'(c + bias)`, then `c = gelu(c + bias)`.
+#[inline(always)]
+fn gelu_with_slope<I: Isa>(c: &mut [f32], bias: &[f32], slope: &mut [f32]) {
+    let ((c, c_rest), (bias, bias_rest)) = (c.as_chunks_mut::<LANES>(), bias.as_chunks::<LANES>());
+    let (slope, slope_rest) = slope.as_chunks_mut::<LANES>();
+    for ((c, bias), slope) in c.iter_mut().zip(bias).zip(slope) {
+        let (mut value, mut derivative) = ([0.0; LANES], [0.0; LANES]);
+        for i in 0..LANES {
+            (value[i], derivative[i]) = gelu::<I>(c[i] + bias[i]);
+        }
+        *c = value;
+        *slope = derivative;
+    }
+    for ((c, bias), slope) in c_rest.iter_mut().zip(bias_rest).zip(slope_rest) {
+        (*c, *slope) = gelu::<I>(*c + bias);
     }
 }

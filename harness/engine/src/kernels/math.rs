@@ -53,22 +53,53 @@ pub(crate) fn gelu<I: Isa>(x: f32) -> (f32, f32) {
     (x * cdf, fma::<I>(x, pdf, cdf))
 }
 
-/// Σ f(i) over `0..n` in a fixed order: 16 running sums, then a tree.
+/// Σ f(x) in a fixed order: 16 running sums, then a tree.
 #[inline(always)]
-pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    sum2(x, x, |x, _| f(x))
+}
+
+/// Σ f(a, b) over pairs, in the order of [`sum`].
+#[inline(always)]
+pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut acc = [0.0f32; LANES];
-    let whole = n / LANES * LANES;
-    let mut i = 0;
-    while i < whole {
-        for (lane, a) in acc.iter_mut().enumerate() {
-            *a += f(i + lane);
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((acc, &a), &b) in acc.iter_mut().zip(a).zip(b) {
+            *acc += f(a, b);
         }
-        i += LANES;
     }
-    for (lane, a) in acc.iter_mut().enumerate().take(n - whole) {
-        *a += f(whole + lane);
+    for ((acc, &a), &b) in acc.iter_mut().zip(a_rest).zip(b_rest) {
+        *acc += f(a, b);
     }
     tree(&acc)
+}
+
+/// `y = f(x)`, `LANES` elements at a time through local arrays, which the compiler can vectorise
+/// without proving that the slices do not overlap.
+#[inline(always)]
+pub(crate) fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
+    for (x, y) in x.iter().zip(y) {
+        *y = x.map(&f);
+    }
+    for (x, y) in x_rest.iter().zip(y_rest) {
+        *y = f(*x);
+    }
+}
+
+/// `y = f(y, a, b)`, as [`map`].
+#[inline(always)]
+pub(crate) fn map3(y: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32, f32) -> f32) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let (y, y_rest) = y.as_chunks_mut::<LANES>();
+    for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+        let old = *y;
+        *y = std::array::from_fn(|i| f(old[i], a[i], b[i]));
+    }
+    for ((y, a), b) in y_rest.iter_mut().zip(a_rest).zip(b_rest) {
+        *y = f(*y, *a, *b);
+    }
 }
 
 /// Sum of the lanes, pairwise.

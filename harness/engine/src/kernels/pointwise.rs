@@ -1,5 +1,5 @@
 //! Elementwise kernels: GELU, optimiser updates, averages, scaling, sums of squares.
-use super::math::gelu;
+use super::math::{gelu, map, map3};
 use super::parallel::{self, Shared};
 use super::{Isa, Kernel, Level, dispatch};
 
@@ -32,9 +32,7 @@ impl Kernel for GeluForward<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        for (x, y) in self.x.iter().zip(self.y) {
-            *y = gelu::<I>(*x).0;
-        }
+        map(self.x, self.y, |x| gelu::<I>(x).0);
     }
 }
 
@@ -61,9 +59,7 @@ impl Kernel for GeluBackward<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        for ((x, dy), dx) in self.x.iter().zip(self.dy).zip(self.dx) {
-            *dx = dy * gelu::<I>(*x).1;
-        }
+        map3(self.dx, self.x, self.dy, |_, x, g| g * gelu::<I>(x).1);
     }
 }
 
@@ -87,9 +83,7 @@ impl Kernel for Product<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        for ((a, x), y) in self.a.iter().zip(self.x).zip(self.y) {
-            *y = a * x;
-        }
+        map3(self.y, self.a, self.x, |_, a, x| a * x);
     }
 }
 
@@ -164,9 +158,7 @@ impl Kernel for Average<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        for (t, x) in self.t.iter_mut().zip(self.x) {
-            *t = *t * self.m + *x * (1.0 - self.m);
-        }
+        map3(self.t, self.x, self.x, |t, x, _| t * self.m + x * (1.0 - self.m));
     }
 }
 

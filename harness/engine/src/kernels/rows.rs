@@ -2,7 +2,7 @@
 //!
 //! Sums over rows (parameter gradients) are taken per piece of rows and then over pieces in order;
 //! the size of a piece depends on the number of rows only.
-use super::math::{LANES, exp, fma, sum, tree};
+use super::math::{LANES, exp, fma, map, map3, sum, sum2, tree};
 use super::parallel::{self, Shared};
 use super::scratch::Scratch;
 use super::{Isa, Kernel, Level, dispatch};
@@ -11,8 +11,8 @@ use super::{Isa, Kernel, Level, dispatch};
 #[inline(always)]
 fn moments(x: &[f32], eps: f32) -> (f32, f32) {
     let n = x.len() as f32;
-    let mean = sum(x.len(), |i| x[i]) / n;
-    let var = sum(x.len(), |i| (x[i] - mean) * (x[i] - mean)) / n;
+    let mean = sum(x, |v| v) / n;
+    let var = sum(x, |v| (v - mean) * (v - mean)) / n;
     (mean, 1.0 / (var + eps).sqrt())
 }
 
@@ -48,9 +48,8 @@ impl Kernel for NormForward<'_> {
         let (w, b) = (&self.w[..n], &self.b[..n]);
         for (x, y) in self.x.chunks_exact(n).zip(self.y.chunks_exact_mut(n)) {
             let (mean, rstd) = moments(x, self.eps);
-            for i in 0..n {
-                y[i] = fma::<I>((x[i] - mean) * rstd, w[i], b[i]);
-            }
+            y.copy_from_slice(x);
+            map3(y, w, b, |x, w, b| fma::<I>((x - mean) * rstd, w, b));
         }
     }
 }
@@ -109,6 +108,7 @@ impl Kernel for NormBackward<'_> {
     unsafe fn run<I: Isa>(mut self) {
         let n = self.w.len();
         let w = &self.w[..n];
+        let mut xhat = vec![0.0; n];
         if let Some((dw, db)) = &mut self.sums {
             dw.fill(0.0);
             db.fill(0.0);
@@ -117,26 +117,42 @@ impl Kernel for NormBackward<'_> {
             self.x.chunks_exact(n).zip(self.dy.chunks_exact(n)).zip(self.dx.chunks_exact_mut(n))
         {
             let (mean, rstd) = moments(x, self.eps);
-            let a = sum(n, |i| dy[i] * w[i]) / n as f32;
-            let c = sum(n, |i| dy[i] * w[i] * ((x[i] - mean) * rstd)) / n as f32;
+            let a = sum2(dy, w, |g, w| g * w) / n as f32;
+            // xhat is written to a row of its own, so that each loop has few operands
+            let xhat = &mut xhat[..n];
+            map(x, xhat, |x| (x - mean) * rstd);
             if let Some((dw, db)) = &mut self.sums {
-                let (dw, db) = (&mut dw[..n], &mut db[..n]);
-                for i in 0..n {
-                    dw[i] = fma::<I>(dy[i], (x[i] - mean) * rstd, dw[i]);
-                    db[i] += dy[i];
-                }
+                map3(&mut dw[..n], dy, xhat, |dw, g, x| fma::<I>(g, x, dw));
+                map3(&mut db[..n], dy, dy, |db, g, _| db + g);
             }
+            let c = sum3(dy, w, xhat) / n as f32;
+
+            // xhat becomes the gradient of x
+            map3(xhat, dy, w, |x, g, w| (g * w - a - x * c) * rstd);
             if self.add {
-                for i in 0..n {
-                    dx[i] += (dy[i] * w[i] - a - (x[i] - mean) * rstd * c) * rstd;
-                }
+                map3(dx, xhat, xhat, |dx, g, _| dx + g);
             } else {
-                for i in 0..n {
-                    dx[i] = (dy[i] * w[i] - a - (x[i] - mean) * rstd * c) * rstd;
-                }
+                dx.copy_from_slice(xhat);
             }
         }
     }
+}
+
+/// `Σ dy·w·xhat` in the order of [`sum`].
+#[inline(always)]
+fn sum3(dy: &[f32], w: &[f32], xhat: &[f32]) -> f32 {
+    let mut acc = [0.0f32; LANES];
+    let ((dy, dy_rest), (w, w_rest)) = (dy.as_chunks::<LANES>(), w.as_chunks::<LANES>());
+    let (xhat, xhat_rest) = xhat.as_chunks::<LANES>();
+    for ((dy, w), x) in dy.iter().zip(w).zip(xhat) {
+        for i in 0..LANES {
+            acc[i] += dy[i] * w[i] * x[i];
+        }
+    }
+    for (i, acc) in acc.iter_mut().enumerate().take(dy_rest.len()) {
+        *acc += dy_rest[i] * w_rest[i] * xhat_rest[i];
+    }
+    tree(&acc)
 }
 
 /// Column sums of a matrix with rows of `n` values.
@@ -171,9 +187,7 @@ impl Kernel for ColumnSums<'_> {
     unsafe fn run<I: Isa>(self) {
         self.out.fill(0.0);
         for row in self.x.chunks_exact(self.out.len()) {
-            for (o, v) in self.out.iter_mut().zip(row) {
-                *o += v;
-            }
+            map3(self.out, row, row, |o, v, _| o + v);
         }
     }
 }
@@ -235,9 +249,7 @@ impl Kernel for SoftmaxForward<'_> {
             padded[..n].copy_from_slice(x);
             padded[n..].fill(f32::NEG_INFINITY);
             let inverse = 1.0 / exp_row::<I>(&mut padded, 1.0);
-            for i in 0..n {
-                y[i] = padded[i] * inverse;
-            }
+            map(&padded[..n], y, |v| v * inverse);
         }
     }
 }
@@ -272,10 +284,8 @@ impl Kernel for SoftmaxBackward<'_> {
         for ((y, dy), dx) in
             self.y.chunks_exact(n).zip(self.dy.chunks_exact(n)).zip(self.dx.chunks_exact_mut(n))
         {
-            let dot = sum(n, |i| y[i] * dy[i]);
-            for i in 0..n {
-                dx[i] = y[i] * (dy[i] - dot);
-            }
+            let dot = sum2(y, dy, |y, g| y * g);
+            map3(dx, y, dy, |_, y, g| y * (g - dot));
         }
     }
 }
