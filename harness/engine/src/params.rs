@@ -202,6 +202,11 @@ impl ParamStore {
         self.state().provided.keys().cloned().collect()
     }
 
+    /// Forgets values that were provided but never asked for.
+    pub fn drop_unused(&self) {
+        self.state().provided.clear();
+    }
+
     /// Names whose first value came from an initialiser rather than from [`ParamStore::provide`].
     pub fn initialised(&self) -> Vec<String> {
         self.state().initialised.iter().cloned().collect()

@@ -6,7 +6,7 @@
 //! hidden width M: 5·D + 2·M values.
 use super::attention::{self, Operands, Sizes};
 use super::epilogue::Epilogue;
-use super::gemm::{Mat, Out, Packed, gemm, gemm_packed, pack};
+use super::gemm::{FEW_ROWS, Mat, Out, Packed, gemm, gemm_packed, pack};
 use super::parallel::{self, Shared};
 use super::rows::{column_sums, layer_norm, layer_norm_backward};
 use super::scratch::{Scratch, uninit};
@@ -114,9 +114,12 @@ pub(crate) fn forward(problem: &Problem<'_>, x: &[f32], y: &mut [f32], saved: Op
         None => Room::Reused(Scratch::new(group * n * (5 * c + m))),
     };
     let mut normed = Scratch::new(group * n * c);
-    // SAFETY: weights have the sizes the caller checked; see `gemm` below.
-    let packed = |weight: P, inputs: usize, outputs: usize| unsafe {
-        pack(level, Mat::rows(w[weight as usize].as_ptr(), inputs).t(), inputs, outputs)
+    let few = d.rows() <= FEW_ROWS;
+    let packed = |weight: P, inputs: usize, outputs: usize| {
+        let mat = Mat::rows(w[weight as usize].as_ptr(), inputs).t();
+        // SAFETY: weights have the sizes the caller checked.
+        let packed = (!few).then(|| unsafe { pack(level, mat, inputs, outputs) });
+        Right { mat, packed, outputs }
     };
     let (qkv_w, proj_w) = (packed(P::QkvW, c, 3 * c), packed(P::ProjW, c, c));
     let (fc1_w, fc2_w) = (packed(P::Fc1W, c, m), packed(P::Fc2W, m, c));
@@ -139,14 +142,28 @@ pub(crate) fn forward(problem: &Problem<'_>, x: &[f32], y: &mut [f32], saved: Op
             scale: scale(scales),
         };
         layer_norm(level, x, w[P::Norm1W as usize], w[P::Norm1B as usize], normed, d.eps);
-        product(rows, normed, c, &qkv_w, Out::new(qkv, 3 * c, Epilogue::Bias(bias(P::QkvB))));
+        product(level, rows, normed, c, &qkv_w, Out::new(qkv, 3 * c, Epilogue::Bias(bias(P::QkvB))));
         let heads = Operands::packed(qkv.as_ptr(), attended.as_mut_ptr(), n, d.heads, c / d.heads);
         // SAFETY: qkv and attended have the sizes of `heads`.
         unsafe { attention::forward(level, d.sizes(images), heads, d.scale()) };
-        product(rows, attended, c, &proj_w, Out::new(middle, c, residual(P::ProjB, x, &scales.attention)));
+        product(
+            level,
+            rows,
+            attended,
+            c,
+            &proj_w,
+            Out::new(middle, c, residual(P::ProjB, x, &scales.attention)),
+        );
         layer_norm(level, middle, w[P::Norm2W as usize], w[P::Norm2B as usize], normed, d.eps);
-        product(rows, normed, c, &fc1_w, Out::new(activated, m, Epilogue::BiasGelu(bias(P::Fc1B), slope)));
-        product(rows, activated, m, &fc2_w, Out::new(y, c, residual(P::Fc2B, middle, &scales.mlp)));
+        product(
+            level,
+            rows,
+            normed,
+            c,
+            &fc1_w,
+            Out::new(activated, m, Epilogue::BiasGelu(bias(P::Fc1B), slope)),
+        );
+        product(level, rows, activated, m, &fc2_w, Out::new(y, c, residual(P::Fc2B, middle, &scales.mlp)));
     }
 }
 
@@ -185,11 +202,24 @@ impl Room<'_> {
     }
 }
 
-/// `out = x (rows × k) · packed`.
-fn product(rows: usize, x: &[f32], k: usize, packed: &Packed, out: Out) {
-    // SAFETY: x has rows of k values, `out` was made from a slice of `rows` rows, and `packed`
-    // from a weight of matching size.
-    unsafe { gemm_packed(rows, Mat::rows(x.as_ptr(), k), packed, out) }
+/// A transposed weight as the right side of products, packed once if it is used for many rows.
+struct Right {
+    mat: Mat,
+    packed: Option<Packed>,
+    outputs: usize,
+}
+
+/// `out = x (rows × k) · right`.
+fn product(level: Level, rows: usize, x: &[f32], k: usize, right: &Right, out: Out) {
+    let x = Mat::rows(x.as_ptr(), k);
+    // SAFETY: x has rows of k values, `out` was made from a slice of `rows` rows, and `right` from
+    // a weight of k inputs.
+    unsafe {
+        match &right.packed {
+            Some(packed) => gemm_packed(rows, x, packed, out),
+            None => gemm(level, rows, right.outputs, k, x, right.mat, out),
+        }
+    }
 }
 
 /// Gradients of a block.

@@ -110,7 +110,7 @@ impl Kernel for PackTask {
                 // SAFETY: panel j of the block at depth pc, sized in `pack`.
                 unsafe {
                     let dst = self.out.get().add(pc * width + j * kc * I::NR);
-                    pack_panel::<I>(dst, self.b, pc, j * I::NR, kc, cols, I::NR);
+                    pack_panel::<I>(dst, self.b, (pc, j * I::NR), (kc, cols, self.n - j * I::NR), I::NR);
                 }
             }
         }
@@ -118,42 +118,19 @@ impl Kernel for PackTask {
 }
 
 /// Packs `kc × count` of `m` from (k0, j0) as `[k][width]`, zero beyond `count`. Used for panels of
-/// `B`, and for panels of `A` through its transpose.
+/// `B`, and for panels of `A` through its transpose. `reach` columns exist from j0 on.
 #[inline(always)]
 unsafe fn pack_panel<I: Isa>(
     dst: *mut f32,
     m: Mat,
-    k0: usize,
-    j0: usize,
-    kc: usize,
-    count: usize,
+    (k0, j0): (usize, usize),
+    (kc, count, reach): (usize, usize, usize),
     width: usize,
 ) {
-    // SAFETY: reads stay inside kc x count of the matrix; writes inside kc x width of dst.
+    // SAFETY: reads stay inside kc x reach of the matrix; writes inside kc x width of dst.
     unsafe {
-        if m.cs == 1 && count == width {
-            for k in 0..kc {
-                std::ptr::copy_nonoverlapping(m.at(k0 + k, j0), dst.add(k * width), width);
-            }
-        } else if m.rs == 1 && count == width && width >= 8 {
-            let whole = kc / 8 * 8;
-            let mut j = 0;
-            loop {
-                for k in (0..whole).step_by(8) {
-                    I::transpose8(m.at(k0 + k, j0 + j), m.cs, dst.add(k * width + j), width);
-                }
-                if j + 8 == width {
-                    break;
-                }
-                j = (j + 8).min(width - 8); // the last group may overlap the one before
-            }
-            for k in whole..kc {
-                for j in 0..width {
-                    *dst.add(k * width + j) = *m.at(k0 + k, j0 + j);
-                }
-            }
-        } else {
-            for k in 0..kc {
+        let slow = |from: usize| {
+            for k in from..kc {
                 for j in 0..count {
                     *dst.add(k * width + j) = *m.at(k0 + k, j0 + j);
                 }
@@ -161,6 +138,35 @@ unsafe fn pack_panel<I: Isa>(
                     *dst.add(k * width + j) = 0.0;
                 }
             }
+        };
+        let whole = kc / 8 * 8;
+        if m.cs == 1 && count == width {
+            for k in 0..kc {
+                std::ptr::copy_nonoverlapping(m.at(k0 + k, j0), dst.add(k * width), width);
+            }
+        } else if m.rs == 1 && count == width && width >= 8 {
+            for k in (0..whole).step_by(8) {
+                let mut j = 0;
+                loop {
+                    I::transpose8(m.at(k0 + k, j0 + j), m.cs, dst.add(k * width + j), width);
+                    if j + 8 == width {
+                        break;
+                    }
+                    j = (j + 8).min(width - 8); // the last group may overlap the one before
+                }
+            }
+            slow(whole);
+        } else if m.rs == 1 && count == width && reach >= 8 {
+            let mut wide = [0.0f32; 64]; // 8 columns, of which the panel takes `width`
+            for k in (0..whole).step_by(8) {
+                I::transpose8(m.at(k0 + k, j0), m.cs, wide.as_mut_ptr(), 8);
+                for (step, row) in wide.chunks_exact(8).enumerate() {
+                    std::ptr::copy_nonoverlapping(row.as_ptr(), dst.add((k + step) * width), width);
+                }
+            }
+            slow(whole);
+        } else {
+            slow(0);
         }
     }
 }
@@ -192,7 +198,13 @@ impl Out {
 /// of them except a residual identical to it.
 pub(crate) unsafe fn gemm(level: Level, m: usize, n: usize, k: usize, a: Mat, b: Mat, c: Out) {
     // SAFETY: the caller's promise.
-    unsafe { gemm_packed(m, a, &pack(level, b, k, n), c) }
+    unsafe {
+        if m <= FEW_ROWS && m > 0 && n > 0 {
+            stream(level, (m, n, k), a, b, c);
+        } else {
+            gemm_packed(m, a, &pack(level, b, k, n), c);
+        }
+    }
 }
 
 /// [`gemm`] with a packed right side.
@@ -272,45 +284,158 @@ struct Tile([f32; TILE]);
 unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32, c: Out) {
     let Area { rows: (first, last), panels, n, k } = area;
     let width = n.div_ceil(I::NR) * I::NR;
-    let height = (last - first).div_ceil(I::MR) * I::MR;
-    if buffer.len() < height * I::KC.min(k) {
-        buffer.resize(height * I::KC.min(k), 0.0);
-    }
-    let packed = buffer.as_mut_ptr();
+    let packed = aligned(buffer, (last - first).div_ceil(I::MR) * I::MR * I::KC.min(k));
     let mut tile = Tile([0.0; TILE]);
-    let mut pc = 0;
-    loop {
-        let kc = I::KC.min(k - pc);
-        let add = c.add || pc > 0;
-        let ends = pc + kc == k;
-        let plain = !ends || matches!(c.epilogue, Epilogue::None);
+    for depth in Depth::blocks(k, I::KC) {
         // SAFETY: panels and places stay inside the operands, which the caller vouches for.
         unsafe {
-            for i in (first..last).step_by(I::MR) {
-                let rows = I::MR.min(last - i);
-                pack_panel::<I>(packed.add((i - first) * kc), a.t(), pc, i, kc, rows, I::MR);
-            }
+            pack_rows::<I>(packed, a, (first, last), depth);
             for j in panels.0..panels.1 {
-                let panel = b.add(pc * width + j * kc * I::NR);
-                let cols = I::NR.min(n - j * I::NR);
-                for i in (first..last).step_by(I::MR) {
-                    let rows = I::MR.min(last - i);
-                    let left = packed.add((i - first) * kc).cast_const();
-                    if plain && cols == I::NR {
-                        let dst = c.ptr.get().add(i * c.ld + j * I::NR);
-                        I::tile(rows, kc, left, panel, dst, c.ld, add);
-                    } else {
-                        I::tile(rows, kc, left, panel, tile.0.as_mut_ptr(), I::NR, false);
-                        let place = Place { row: i, col: j * I::NR, rows, cols };
-                        let epilogue = if ends { c.epilogue } else { Epilogue::None };
-                        epilogue.store::<I>(&tile.0, place, c.ptr.get(), c.ld, add);
-                    }
-                }
+                let right = b.add(depth.start * width + j * depth.len * I::NR);
+                multiply::<I>(&mut tile, packed, right, (first, last), (j, n), depth, c);
             }
         }
-        pc += kc;
-        if pc >= k {
-            break;
+    }
+}
+
+/// A block of depth.
+#[derive(Clone, Copy)]
+struct Depth {
+    start: usize,
+    len: usize,
+    last: bool,
+}
+
+impl Depth {
+    /// The blocks of `k` in order; one empty block if `k` is 0, so that `C` is written all the same.
+    fn blocks(k: usize, kc: usize) -> impl Iterator<Item = Self> {
+        (0..k.div_ceil(kc).max(1)).map(move |i| {
+            let start = i * kc;
+            let len = kc.min(k - start);
+            Self { start, len, last: start + len == k }
+        })
+    }
+}
+
+/// Packs rows `first..last` of `A` at one depth.
+#[inline(always)]
+unsafe fn pack_rows<I: Isa>(packed: *mut f32, a: Mat, (first, last): (usize, usize), depth: Depth) {
+    for i in (first..last).step_by(I::MR) {
+        let size = (depth.len, I::MR.min(last - i), last - i);
+        // SAFETY: the panel lies inside the buffer, which holds whole panels of all rows.
+        unsafe { pack_panel::<I>(packed.add((i - first) * depth.len), a.t(), (depth.start, i), size, I::MR) };
+    }
+}
+
+/// Packed rows `first..last` times panel `j`, stored to `C`.
+#[inline(always)]
+unsafe fn multiply<I: Isa>(
+    tile: &mut Tile,
+    left: *const f32,
+    right: *const f32,
+    (first, last): (usize, usize),
+    (j, n): (usize, usize),
+    depth: Depth,
+    c: Out,
+) {
+    let add = c.add || depth.start > 0;
+    let epilogue = if depth.last { c.epilogue } else { Epilogue::None };
+    let plain = matches!(epilogue, Epilogue::None);
+    let cols = I::NR.min(n - j * I::NR);
+    for i in (first..last).step_by(I::MR) {
+        let rows = I::MR.min(last - i);
+        // SAFETY: the packed panels hold `depth.len` steps; the place lies inside C.
+        unsafe {
+            let left = left.add((i - first) * depth.len);
+            if plain && cols == I::NR {
+                let dst = c.ptr.get().add(i * c.ld + j * I::NR);
+                I::tile(rows, depth.len, left, right, dst, c.ld, add);
+            } else {
+                I::tile(rows, depth.len, left, right, tile.0.as_mut_ptr(), I::NR, false);
+                let place = Place { row: i, col: j * I::NR, rows, cols };
+                epilogue.store::<I>(&tile.0, place, c.ptr.get(), c.ld, add);
+            }
+        }
+    }
+}
+
+/// Room for `len` values at a cache line, kept in `buffer`.
+fn aligned(buffer: &mut Vec<f32>, len: usize) -> *mut f32 {
+    if buffer.len() < len + 16 {
+        buffer.resize(len + 16, 0.0);
+    }
+    let start = buffer.as_ptr().align_offset(64).min(16);
+    buffer[start..].as_mut_ptr()
+}
+
+/// Up to this many rows the right side is packed panel by panel, just before use: writing the
+/// whole packed matrix to memory first would cost as much as the product.
+pub(crate) const FEW_ROWS: usize = 512;
+
+/// A product with few rows: `A` is packed once, each task packs and uses its own panels of `B`.
+unsafe fn stream(level: Level, (m, n, k): (usize, usize, usize), a: Mat, b: Mat, c: Out) {
+    let s = shape(level);
+    let mut packed = Scratch::new(m.div_ceil(s.mr) * s.mr * k);
+    let left = Shared::new(&mut packed);
+    parallel::for_each(k.div_ceil(s.kc), m * k, |block| {
+        let start = block * s.kc;
+        let depth = Depth { start, len: s.kc.min(k - start), last: false };
+        // SAFETY: each task packs its own block of depth.
+        unsafe { dispatch(level, LeftTask { a, m, depth, out: left }) };
+    });
+    parallel::for_each(n.div_ceil(s.nr), m * n * k / 16, |j| {
+        A_BUFFER.with_borrow_mut(|buffer| {
+            // SAFETY: each task writes its own columns of C.
+            unsafe { dispatch(level, StreamTask { buffer, left, b, size: (m, n, k), j, c }) };
+        });
+    });
+}
+
+struct LeftTask {
+    a: Mat,
+    m: usize,
+    depth: Depth,
+    out: Shared<f32>,
+}
+
+impl Kernel for LeftTask {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let height = self.m.div_ceil(I::MR) * I::MR;
+        // SAFETY: blocks of depth lie one after the other, each of whole panels of all rows.
+        unsafe {
+            pack_rows::<I>(self.out.get().add(height * self.depth.start), self.a, (0, self.m), self.depth);
+        }
+    }
+}
+
+struct StreamTask<'a> {
+    buffer: &'a mut Vec<f32>,
+    left: Shared<f32>,
+    b: Mat,
+    size: (usize, usize, usize),
+    j: usize,
+    c: Out,
+}
+
+impl Kernel for StreamTask<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Self { buffer, left, b, size: (m, n, k), j, c } = self;
+        let height = m.div_ceil(I::MR) * I::MR;
+        let panel = aligned(buffer, I::KC * I::NR);
+        let mut tile = Tile([0.0; TILE]);
+        for depth in Depth::blocks(k, I::KC) {
+            let from = j * I::NR;
+            let size = (depth.len, I::NR.min(n - from), n - from);
+            // SAFETY: the panel buffer holds KC x NR values, `left` every packed row.
+            unsafe {
+                pack_panel::<I>(panel, b, (depth.start, from), size, I::NR);
+                let left = left.get().add(height * depth.start);
+                multiply::<I>(&mut tile, left, panel, (0, m), (j, n), depth, c);
+            }
         }
     }
 }
@@ -335,12 +460,7 @@ pub(crate) unsafe fn small<I: Isa>(
     c: Out,
 ) {
     let panels = n.div_ceil(I::NR);
-    let need = panels * I::NR * k + 16;
-    if buffers.b.len() < need {
-        buffers.b.resize(need, 0.0);
-    }
-    let start = buffers.b.as_ptr().align_offset(64).min(16);
-    let out = Shared::from_ptr(buffers.b[start..].as_mut_ptr());
+    let out = Shared::from_ptr(aligned(&mut buffers.b, panels * I::NR * k));
     let area = Area { rows: (0, m), panels: (0, panels), n, k };
     // SAFETY: the buffer was sized for the panels; the rest is the caller's promise.
     unsafe {
