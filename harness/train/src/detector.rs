@@ -43,7 +43,7 @@ pub type Features = FeatureBatch;
 
 impl FeatureBatch {
     /// Number of images.
-    pub fn len(&self) -> Result<usize> {
+    pub fn count(&self) -> Result<usize> {
         Ok(self.pooled.dim(0)?)
     }
 

@@ -153,18 +153,18 @@ impl Faces {
                 Some(path) if self.masking.needs_parsing() => Some((parsing::read_npy(path)?, path)),
                 _ => None,
             };
-            if let Some((map, path)) = &map {
-                if map.width % self.grid != 0 || map.height % self.grid != 0 {
-                    return Err(Error::Spec(format!(
-                        "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
-                         hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
-                        path.display(),
-                        map.width,
-                        map.height,
-                        g = self.grid,
-                        s = self.image
-                    )));
-                }
+            if let Some((map, path)) = &map
+                && (map.width % self.grid != 0 || map.height % self.grid != 0)
+            {
+                return Err(Error::Spec(format!(
+                    "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
+                     hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
+                    path.display(),
+                    map.width,
+                    map.height,
+                    g = self.grid,
+                    s = self.image
+                )));
             }
             let view = map.as_ref().map(|(m, _)| (m.labels.as_slice(), m.height, m.width));
             let strategy = if view.is_none() { &self.random } else { &self.masking };

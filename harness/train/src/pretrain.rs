@@ -119,7 +119,7 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
                 shared.batch(&indices, epoch, number, &norm)
             });
         let mut began = Instant::now();
-        while let Some(raw) = ahead.next() {
+        for raw in ahead.by_ref() {
             let raw: RawBatch = raw?;
             let step = (at.epoch * per_epoch + at.batch) as u64;
             let e = at.epoch as f64 + at.batch as f64 / per_epoch as f64;
@@ -141,7 +141,7 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
                 });
             }
             descent.gather(&terms.total, optim.accum)?;
-            let updates = (at.batch + 1) % optim.accum == 0;
+            let updates = (at.batch + 1).is_multiple_of(optim.accum);
             if updates {
                 // the rate of the first micro-batch of the group, as published
                 let first = at.epoch as f64 + (at.batch + 1 - optim.accum) as f64 / per_epoch as f64;

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use facebench_protocols::{Protocol, Sample, ScoreRow, evaluate, read_scores, write_scores};
+use facebench_protocols::evaluate::{Options, evaluate_with};
+use facebench_protocols::{Protocol, Sample, ScoreRow, read_scores, write_scores};
 
 use crate::detector::Detector;
 use crate::error::{Result, at};
@@ -45,8 +46,7 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
         skip -= from;
         let left: Vec<usize> = (from..samples.len()).collect();
         let chunks: Vec<Vec<usize>> = left.chunks(spec.batch.max(1)).map(<[usize]>::to_vec).collect();
-        let mut stream = reader.stream(samples, chunks, None, job);
-        while let Some(frames) = stream.next() {
+        for frames in reader.stream(samples, chunks, None, job) {
             if job.stopped() {
                 keep(&partial, &rows)?;
                 return Ok(Outcome::Interrupted);
@@ -63,7 +63,9 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
     }
     let seconds = began.elapsed().as_secs_f64();
     write_scores(&job.dir.join(SCORES), &rows)?;
-    let evaluation = evaluate(protocol, &data.fold, &rows)?;
+    let options =
+        Options { expected: Some(&data.assembled), synthetic: Some(data.synthetic), ..Options::default() };
+    let evaluation = evaluate_with(protocol, &data.fold, &rows, &options)?;
     let count = detector.store.count();
     Ok(Outcome::Done(Box::new(Done {
         params: facebench_protocols::Params { total: count.total, trained: count.trainable },
@@ -92,6 +94,9 @@ fn row(set: &str, sample: &Sample, margin: f64) -> ScoreRow {
 }
 
 fn keep(path: &Path, rows: &[ScoreRow]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(at(dir))?;
     }

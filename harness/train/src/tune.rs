@@ -281,9 +281,8 @@ fn cached_features(
     for samples in sets {
         let indices: Vec<usize> = (0..samples.len()).collect();
         let chunks: Vec<Vec<usize>> = indices.chunks(64).map(<[usize]>::to_vec).collect();
-        let mut stream = reader.stream(samples, chunks, None, job);
         let mut parts = Vec::new();
-        while let Some(frames) = stream.next() {
+        for frames in reader.stream(samples, chunks, None, job) {
             if job.stopped() {
                 return Ok(None);
             }
@@ -299,7 +298,7 @@ fn cached_features(
 
 fn dev_margins_cached(detector: &Detector, features: &Features, batch: usize) -> Result<Vec<f64>> {
     detector.ctx.eval();
-    let indices: Vec<usize> = (0..features.len()?).collect();
+    let indices: Vec<usize> = (0..features.count()?).collect();
     let mut all = Vec::with_capacity(indices.len());
     for chunk in indices.chunks(batch) {
         all.extend(margins(&detector.logits(&features.rows(chunk)?)?)?);

@@ -49,9 +49,6 @@ pub fn give(
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     for (key, tensor) in &read.tensors {
         let name = layout.target(key);
-        if layout.may_leave(&name) {
-            continue;
-        }
         let mut tensor = tensor.clone();
         if layout.positions.as_deref() == Some(name.as_str()) && tensor.rank() == 3 {
             let want = info.prefix_tokens + info.patches();
@@ -91,6 +88,7 @@ impl Given {
             .filter(|n| !others.contains(n) && !self.layout.may_miss(n))
             .collect();
         if left.is_empty() && missing.is_empty() {
+            store.drop_unused();
             return Ok(());
         }
         let list = |what: &str, names: &[String]| match names {

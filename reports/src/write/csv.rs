@@ -5,7 +5,7 @@
 
 use crate::table::{Cell, Table, marks};
 
-/// One line per row; per column `key`, `key.std`, `key.n`, `key.low`, `key.high`, the latter four only where used.
+/// One line per row, each with protocol, fingerprint and the mark of synthetic data; per column `key`, `key.std`, `key.n`, `key.low`, `key.high`, the latter four only where used.
 pub(super) fn wide(table: &Table) -> String {
     let any = |c: usize, f: fn(&Cell) -> bool| table.rows().any(|(_, row)| f(&row.cells[c]));
     let uses: Vec<(bool, bool)> = (0..table.columns.len())
@@ -14,7 +14,8 @@ pub(super) fn wide(table: &Table) -> String {
             (seeds, any(c, |cell| matches!(cell, Cell::Value(v) if v.interval.is_some())))
         })
         .collect();
-    let mut head: Vec<String> = vec!["group".into(), "kind".into()];
+    let mut head: Vec<String> =
+        ["protocol", "fingerprint", "synthetic", "group", "kind"].map(String::from).to_vec();
     head.extend(table.stub.iter().cloned());
     for (column, &(seeds, interval)) in table.columns.iter().zip(&uses) {
         let key = column.key();
@@ -28,7 +29,13 @@ pub(super) fn wide(table: &Table) -> String {
     }
     let mut out = line(&head);
     for (g, row) in table.rows() {
-        let mut fields = vec![table.groups[g].title.clone(), row.kind.name().to_owned()];
+        let mut fields = vec![
+            table.stamp.as_ref().map(|s| format!("{}@{}", s.id, s.version)).unwrap_or_default(),
+            table.stamp.as_ref().map(|s| s.fingerprint.clone()).unwrap_or_default(),
+            if table.synthetic { "synthetic" } else { "" }.to_owned(),
+            table.groups[g].title.clone(),
+            row.kind.name().to_owned(),
+        ];
         fields.extend(row.labels.iter().cloned());
         for (cell, &(seeds, interval)) in row.cells.iter().zip(&uses) {
             let numbers = Numbers::of(cell);

@@ -106,7 +106,7 @@ fn pretrain_spec() -> PretrainSpec {
     serde_json::from_value(spec).unwrap()
 }
 
-fn tune_spec(head: &str, config: Value) -> TuneSpec {
+fn tune_spec(head: &str, config: &Value) -> TuneSpec {
     let spec = json!({
         "backbone": backbone(),
         "init": "random",
@@ -192,7 +192,7 @@ fn the_pretraining_loss_falls() {
 #[test]
 fn tuning_resumes_with_the_same_bits() {
     for (head, config) in [("linear", json!({"train": "all"})), ("fs-adapter", json!({}))] {
-        let (spec, protocol) = (tune_spec(head, config), protocol());
+        let (spec, protocol) = (tune_spec(head, &config), protocol());
         let unit = |job: &Job| tune(&spec, &protocol, job);
         let (plain, what) = run(0, &[], &unit);
         let (stopped, _) = run(2, &[4], &unit);
@@ -205,7 +205,7 @@ fn tuning_resumes_with_the_same_bits() {
 fn scores_come_from_the_chosen_weights_and_survive_a_stop() {
     let (pre, _) = run(1, &[], &|job| pretrain(&pretrain_spec(), job));
     let protocol = protocol();
-    let mut spec = tune_spec("linear", json!({"train": "head"}));
+    let mut spec = tune_spec("linear", &json!({"train": "head"}));
     spec.init = WeightsFrom::Pretrain { name: "x".into() };
     let weights = pre.out().join(MODEL);
     let with = |job: &Job, tuned: Option<&Path>, unit: &dyn Fn(&Job) -> crate::Result<Outcome>| {
