@@ -1,12 +1,12 @@
-//! Loss functions: classification, masked pixels, and agreement of two views.
+//! Loss functions: classification and agreement of two views.
 //!
-//! Vectors `z` are `(B, D)` and already of unit length unless said otherwise. Sources: MAE (arXiv
-//! 2111.06377), SimSiam (2011.10566), BYOL (2006.07733), InfoNCE / MoCo v3 (2104.02057), and the
+//! Vectors `z` are `(B, D)` and already of unit length unless said otherwise. Sources: SimSiam (arXiv
+//! 2011.10566), BYOL (2006.07733), InfoNCE / MoCo v3 (2104.02057), and the
 //! real-anchored supervised contrastive loss of the FS-Adapter (2510.10663).
 use super::composite::log_softmax;
 use super::normalise;
 use crate::error::{Error, Result};
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 
 /// Mean over the batch of `-Σ target·log softmax(logits)`. Both `(B, C)`; targets may be soft.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
@@ -34,16 +34,6 @@ pub fn one_hot(labels: &[u32], classes: usize, smoothing: f64, like: &Tensor) ->
         *slot = 1.0 - smoothing + off;
     }
     Ok(Tensor::from_vec(rows, (labels.len(), classes), like.device())?.to_dtype(like.dtype())?)
-}
-
-/// `Σ mask·mean((pred-target)²) / Σ mask`, the mean over the last dimension. `pred, target:
-/// (B, N, C)`, `mask: (B, N)` of 0 and 1. An empty mask gives 0 with zero gradient.
-pub fn masked_mse(pred: &Tensor, target: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    let mask = mask.to_dtype(pred.dtype())?;
-    let per_patch = pred.sub(target)?.sqr()?.mean(D::Minus1)?; // (B, N)
-    let count = mask.sum_all()?;
-    let empty = count.eq(0.0)?.to_dtype(count.dtype())?; // avoids 0/0
-    Ok(per_patch.mul(&mask)?.sum_all()?.div(&(count + empty)?)?)
 }
 
 /// SimSiam: `-½ · mean cos(z_o, z_t)`; the cosine divides by both norms, which shows in the gradient
