@@ -4,9 +4,12 @@
 //! writes `.safetensors` through a temporary file and a rename. Pickles are interpreted by a small
 //! machine of our own that knows tensors, containers and scalars; nothing a file names is ever
 //! executed.
+mod constructors;
 mod npz;
 mod pickle;
 mod safe;
+#[cfg(test)]
+mod tests;
 mod torch;
 mod zip;
 

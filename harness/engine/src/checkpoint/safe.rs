@@ -2,8 +2,8 @@
 use super::{Checkpoint, Container};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::{BTreeMap, HashMap};
+use safetensors::tensor::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Reads a safetensors file.
@@ -34,42 +34,37 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     })
 }
 
-/// Writes tensors and metadata; the file appears under `path` only when it is complete.
+/// Writes tensors and metadata; the file appears under `path` only when it is complete. Equal
+/// content gives equal bytes: the header is written here, because the `safetensors` crate takes
+/// its metadata from a hash map.
 pub fn write_safetensors(
     path: &Path,
     tensors: &BTreeMap<String, Tensor>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let mut parts = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
+    let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
+    // wide elements first keeps every tensor aligned; the sort keeps names in order otherwise
+    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype().size_in_bytes()));
+    let (mut header, mut body) = (serde_json::Map::new(), Vec::new());
+    if !metadata.is_empty() {
+        header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
+    }
+    for (name, tensor) in order {
         let dtype = dtype_out(tensor.dtype()).ok_or_else(|| {
             Error::checkpoint(path, format!("{name}: dtype {:?} cannot be stored", tensor.dtype()))
         })?;
-        parts.push((name.as_str(), dtype, tensor.dims().to_vec(), raw_bytes(tensor)?));
+        let start = body.len();
+        body.extend(raw_bytes(tensor)?);
+        let entry =
+            serde_json::json!({"dtype": dtype, "shape": tensor.dims(), "data_offsets": [start, body.len()]});
+        header.insert(name.clone(), entry);
     }
-    let fail = |e: safetensors::SafeTensorError| Error::checkpoint(path, format!("cannot write: {e}"));
-    let mut views = Vec::with_capacity(parts.len());
-    for (name, dtype, dims, bytes) in &parts {
-        views.push((*name, TensorView::new(*dtype, dims.clone(), bytes).map_err(fail)?));
-    }
-    let metadata: HashMap<String, String> = metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
-    sort_header(&mut bytes);
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut header);
+    bytes.append(&mut body);
     publish(path, &bytes)
-}
-
-/// Sorts the keys of the header in place, so that equal contents give equal files (the library keeps metadata
-/// in a hash map). Sorting moves text about and never changes its length.
-fn sort_header(bytes: &mut [u8]) {
-    let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
-    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    let Some(header) = rest.get_mut(..length) else { return };
-    let Ok(parsed) = serde_json::from_slice::<serde_json::Value>(header) else { return };
-    let mut sorted = parsed.to_string().into_bytes();
-    if sorted.len() <= length {
-        sorted.resize(length, b' ');
-        header.copy_from_slice(&sorted);
-    }
 }
 
 /// Writes beside `path`, syncs, and renames.
@@ -94,21 +89,25 @@ fn dtype_in(dtype: Dtype) -> Option<DType> {
         Dtype::F16 => DType::F16,
         Dtype::BF16 => DType::BF16,
         Dtype::I64 => DType::I64,
+        Dtype::I32 => DType::I32,
+        Dtype::I16 => DType::I16,
         Dtype::U32 => DType::U32,
         Dtype::U8 | Dtype::BOOL => DType::U8,
         _ => return None,
     })
 }
 
-fn dtype_out(dtype: DType) -> Option<Dtype> {
+fn dtype_out(dtype: DType) -> Option<&'static str> {
     Some(match dtype {
-        DType::F32 => Dtype::F32,
-        DType::F64 => Dtype::F64,
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        DType::I64 => Dtype::I64,
-        DType::U32 => Dtype::U32,
-        DType::U8 => Dtype::U8,
+        DType::F32 => "F32",
+        DType::F64 => "F64",
+        DType::F16 => "F16",
+        DType::BF16 => "BF16",
+        DType::I64 => "I64",
+        DType::I32 => "I32",
+        DType::I16 => "I16",
+        DType::U32 => "U32",
+        DType::U8 => "U8",
         _ => return None,
     })
 }
@@ -129,6 +128,8 @@ fn raw_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
         CpuStorage::F64(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
         CpuStorage::F16(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
         CpuStorage::BF16(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
+        CpuStorage::I32(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
+        CpuStorage::I16(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
         CpuStorage::I64(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
         CpuStorage::U32(v) => v[start..end].iter().flat_map(|x| x.to_le_bytes()).collect(),
         CpuStorage::U8(v) => v[start..end].to_vec(),

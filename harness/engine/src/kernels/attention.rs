@@ -5,8 +5,9 @@
 //! N² values per head would dominate memory. `dS = P ⊙ (dO Vᵀ - rowsum(dO ⊙ O))` is FlashAttention's
 //! form of the softmax gradient (Dao et al., arXiv 2205.14135).
 use super::epilogue::Epilogue;
-use super::gemm::{Mat, Out, SmallBuffers, small};
+use super::gemm::{Out, SmallBuffers, small};
 use super::math::{LANES, map3, sum2};
+use super::pack::Mat;
 use super::parallel::{self, Shared};
 use super::rows::exp_row;
 use super::{Isa, Kernel, Level, dispatch};

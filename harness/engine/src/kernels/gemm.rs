@@ -5,171 +5,14 @@
 //! into blocks of KC: an element of `C` is the sum over blocks of the sum within a block, whatever
 //! the split over tasks, so the result does not depend on the number of threads.
 use super::epilogue::{Epilogue, Place};
+use super::pack::{Depth, Mat, PackTask, Packed, aligned, pack, pack_panel, pack_rows, shape};
 use super::parallel::{self, Shared};
 use super::scratch::Scratch;
 use super::{Isa, Kernel, Level, dispatch};
 use std::cell::RefCell;
 
-/// A matrix in memory: element (i, j) at `ptr[i·rows + j·cols]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Mat {
-    ptr: Shared<f32>,
-    rs: usize,
-    cs: usize,
-}
-
-impl Mat {
-    /// Row-major with row stride `rs`, starting at `ptr`.
-    pub(crate) fn rows(ptr: *const f32, rs: usize) -> Self {
-        Self { ptr: Shared::from_ptr(ptr.cast_mut()), rs, cs: 1 }
-    }
-
-    /// The transpose.
-    pub(crate) fn t(self) -> Self {
-        Self { ptr: self.ptr, rs: self.cs, cs: self.rs }
-    }
-
-    #[inline(always)]
-    unsafe fn at(self, i: usize, j: usize) -> *const f32 {
-        // SAFETY: (i, j) is inside the matrix, the caller's promise.
-        unsafe { self.ptr.get().add(i * self.rs + j * self.cs).cast_const() }
-    }
-}
-
-/// `B` in the order the tiles read it: for each block of depth, for each panel, `[k][NR]`.
-pub(crate) struct Packed {
-    data: Scratch,
-    k: usize,
-    n: usize,
-    level: Level,
-}
-
-/// Sizes of the tiles at a level.
-#[derive(Clone, Copy)]
-struct Shape {
-    mr: usize,
-    nr: usize,
-    kc: usize,
-}
-
-struct ShapeOf;
-impl Kernel for ShapeOf {
-    type Output = Shape;
-    #[inline(always)]
-    unsafe fn run<I: Isa>(self) -> Shape {
-        Shape { mr: I::MR, nr: I::NR, kc: I::KC }
-    }
-}
-
-fn shape(level: Level) -> Shape {
-    // SAFETY: reads constants only.
-    unsafe { dispatch(level, ShapeOf) }
-}
-
 /// Rows of `A` a task packs at a time: two thirds of a second-level cache of 256 KiB.
 const MC_BYTES: usize = 168 * 1024;
-
-/// Packs `b` (k × n).
-///
-/// # Safety
-/// `b` is valid for `k × n`; `level` is available.
-pub(crate) unsafe fn pack(level: Level, b: Mat, k: usize, n: usize) -> Packed {
-    let s = shape(level);
-    let panels = n.div_ceil(s.nr);
-    let mut data = Scratch::new(panels * s.nr * k);
-    let out = Shared::new(&mut data);
-    let groups = panels.div_ceil(4);
-    parallel::for_each(groups * k.div_ceil(s.kc), k * n, |task| {
-        let (depth, group) = (task / groups, task % groups);
-        let (from, first) = (depth * s.kc, group * 4);
-        let depth = (from, k.min(from + s.kc));
-        let task = PackTask { b, n, depth, panels: (first, panels.min(first + 4)), out };
-        // SAFETY: each task writes its own panels of its own block of depth.
-        unsafe { dispatch(level, task) }
-    });
-    Packed { data, k, n, level }
-}
-
-struct PackTask {
-    b: Mat,
-    n: usize,
-    depth: (usize, usize),
-    panels: (usize, usize),
-    out: Shared<f32>,
-}
-
-impl Kernel for PackTask {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<I: Isa>(self) {
-        let width = self.n.div_ceil(I::NR) * I::NR;
-        for pc in (self.depth.0..self.depth.1).step_by(I::KC) {
-            let kc = I::KC.min(self.depth.1 - pc);
-            for j in self.panels.0..self.panels.1 {
-                let cols = I::NR.min(self.n - j * I::NR);
-                // SAFETY: panel j of the block at depth pc, sized in `pack`.
-                unsafe {
-                    let dst = self.out.get().add(pc * width + j * kc * I::NR);
-                    pack_panel::<I>(dst, self.b, (pc, j * I::NR), (kc, cols, self.n - j * I::NR), I::NR);
-                }
-            }
-        }
-    }
-}
-
-/// Packs `kc × count` of `m` from (k0, j0) as `[k][width]`, zero beyond `count`. Used for panels of
-/// `B`, and for panels of `A` through its transpose. `reach` columns exist from j0 on.
-#[inline(always)]
-unsafe fn pack_panel<I: Isa>(
-    dst: *mut f32,
-    m: Mat,
-    (k0, j0): (usize, usize),
-    (kc, count, reach): (usize, usize, usize),
-    width: usize,
-) {
-    // SAFETY: reads stay inside kc x reach of the matrix; writes inside kc x width of dst.
-    unsafe {
-        let slow = |from: usize| {
-            for k in from..kc {
-                for j in 0..count {
-                    *dst.add(k * width + j) = *m.at(k0 + k, j0 + j);
-                }
-                for j in count..width {
-                    *dst.add(k * width + j) = 0.0;
-                }
-            }
-        };
-        let whole = kc / 8 * 8;
-        if m.cs == 1 && count == width {
-            for k in 0..kc {
-                std::ptr::copy_nonoverlapping(m.at(k0 + k, j0), dst.add(k * width), width);
-            }
-        } else if m.rs == 1 && count == width && width >= 8 {
-            for k in (0..whole).step_by(8) {
-                let mut j = 0;
-                loop {
-                    I::transpose8(m.at(k0 + k, j0 + j), m.cs, dst.add(k * width + j), width);
-                    if j + 8 == width {
-                        break;
-                    }
-                    j = (j + 8).min(width - 8); // the last group may overlap the one before
-                }
-            }
-            slow(whole);
-        } else if m.rs == 1 && count == width && reach >= 8 {
-            let mut wide = [0.0f32; 64]; // 8 columns, of which the panel takes `width`
-            for k in (0..whole).step_by(8) {
-                I::transpose8(m.at(k0 + k, j0), m.cs, wide.as_mut_ptr(), 8);
-                for (step, row) in wide.chunks_exact(8).enumerate() {
-                    std::ptr::copy_nonoverlapping(row.as_ptr(), dst.add((k + step) * width), width);
-                }
-            }
-            slow(whole);
-        } else {
-            slow(0);
-        }
-    }
-}
 
 /// Where the product goes and how.
 #[derive(Clone, Copy)]
@@ -298,35 +141,6 @@ unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32
     }
 }
 
-/// A block of depth.
-#[derive(Clone, Copy)]
-struct Depth {
-    start: usize,
-    len: usize,
-    last: bool,
-}
-
-impl Depth {
-    /// The blocks of `k` in order; one empty block if `k` is 0, so that `C` is written all the same.
-    fn blocks(k: usize, kc: usize) -> impl Iterator<Item = Self> {
-        (0..k.div_ceil(kc).max(1)).map(move |i| {
-            let start = i * kc;
-            let len = kc.min(k - start);
-            Self { start, len, last: start + len == k }
-        })
-    }
-}
-
-/// Packs rows `first..last` of `A` at one depth.
-#[inline(always)]
-unsafe fn pack_rows<I: Isa>(packed: *mut f32, a: Mat, (first, last): (usize, usize), depth: Depth) {
-    for i in (first..last).step_by(I::MR) {
-        let size = (depth.len, I::MR.min(last - i), last - i);
-        // SAFETY: the panel lies inside the buffer, which holds whole panels of all rows.
-        unsafe { pack_panel::<I>(packed.add((i - first) * depth.len), a.t(), (depth.start, i), size, I::MR) };
-    }
-}
-
 /// Packed rows `first..last` times panel `j`, stored to `C`.
 #[inline(always)]
 unsafe fn multiply<I: Isa>(
@@ -357,15 +171,6 @@ unsafe fn multiply<I: Isa>(
             }
         }
     }
-}
-
-/// Room for `len` values at a cache line, kept in `buffer`.
-fn aligned(buffer: &mut Vec<f32>, len: usize) -> *mut f32 {
-    if buffer.len() < len + 16 {
-        buffer.resize(len + 16, 0.0);
-    }
-    let start = buffer.as_ptr().align_offset(64).min(16);
-    buffer[start..].as_mut_ptr()
 }
 
 /// Up to this many rows the right side is packed panel by panel, just before use: writing the

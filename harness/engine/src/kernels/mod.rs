@@ -12,6 +12,7 @@ pub(crate) mod epilogue;
 pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod micro;
+pub(crate) mod pack;
 pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod rows;

@@ -1,8 +1,9 @@
 //! The matrix product against its definition, on every instruction set of the machine.
 use super::epilogue::Epilogue;
-use super::gemm::{Mat, Out, gemm};
+use super::gemm::{Out, gemm};
 use super::math::gelu;
 use super::micro::Portable;
+use super::pack::Mat;
 use super::parallel::Shared;
 use super::{Level, available, rows};
 use crate::rng::Rng;

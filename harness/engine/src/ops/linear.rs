@@ -6,7 +6,8 @@
 use super::{composite, fast};
 use crate::error::{Error, Result};
 use crate::kernels::epilogue::Epilogue;
-use crate::kernels::gemm::{Mat, Out, gemm};
+use crate::kernels::gemm::{Out, gemm};
+use crate::kernels::pack::Mat;
 use crate::kernels::parallel::Shared;
 use crate::kernels::rows::column_sums;
 use crate::kernels::scratch::uninit;

@@ -93,7 +93,7 @@ impl CustomOp1 for MaskedOp {
                 let pred = &pred[patch * width..][..width];
                 // SAFETY: each patch has its own part of the gradient.
                 unsafe {
-                    dispatch(level(), Slope { pred, target, factor, out: out.slice(patch * width, width) })
+                    dispatch(level(), Slope { pred, target, factor, out: out.slice(patch * width, width) });
                 };
             })
         })?;
