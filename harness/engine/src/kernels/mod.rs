@@ -93,6 +93,7 @@ pub(crate) fn level() -> Level {
 
 /// Every level this machine can run, lowest first.
 pub(crate) fn available() -> Vec<Level> {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
     let mut levels = vec![Level::Portable];
     #[cfg(target_arch = "x86_64")]
     {
