@@ -14,7 +14,8 @@ pub(crate) fn plugins() -> &'static Plugins {
     PLUGINS.get_or_init(|| {
         // the same command as the set-up, so that nothing is compiled twice with other features
         let mut cargo = std::process::Command::new(env!("CARGO"));
-        cargo.args(["build", "--release", "--quiet"]);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        cargo.args(["build", "--release", "--quiet"]).current_dir(root);
         assert!(cargo.status().unwrap().success(), "the plugins must build");
         // target/release/deps/<test> -> target/release
         let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().into();
