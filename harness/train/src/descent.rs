@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
-use facebench_engine::optim::{AdamConfig, AdamW, Group, clip_global_norm};
+use facebench_engine::optim::{AdamConfig, AdamW, Group, accumulate_gradients, clip_global_norm};
 use facebench_engine::{GradStore, ParamStore, backward};
 
 use crate::error::Result;
@@ -65,13 +65,8 @@ impl Descent {
         let loss = if parts == 1 { loss.clone() } else { (loss / parts as f64)? };
         let mut grads = backward(&loss)?;
         if let Some(mut sum) = self.gathered.take() {
-            for (_, var) in &self.params {
-                match (sum.remove(var), grads.remove(var)) {
-                    (Some(a), Some(b)) => drop(grads.insert(var, (a + b)?)),
-                    (Some(one), None) | (None, Some(one)) => drop(grads.insert(var, one)),
-                    (None, None) => {}
-                }
-            }
+            accumulate_gradients(&mut sum, &mut grads, &self.params)?;
+            grads = sum;
         }
         self.gathered = Some(grads);
         Ok(())

@@ -1,7 +1,7 @@
 //! The surroundings of a unit: where it may write, what it may use, how it is told to stop.
 //!
 //! A unit fills `dir`; the caller publishes that folder by renaming it. `state` survives an
-//! interruption: a training loop saves itself there after every epoch and when `stop` is raised, and
+//! interruption: a training loop saves itself there every half minute and when `stop` is raised, and
 //! goes on from there when it is called again with the same specification. Nothing in a `Job` may
 //! change a number in the result.
 

@@ -310,8 +310,7 @@ impl Online {
         if !self.spec.norm_pix {
             return Ok(patches);
         }
-        let (mean, std) = patch_moments(&patches)?;
-        Ok(patches.broadcast_sub(&mean)?.broadcast_div(&std)?)
+        Ok(ops::normalise_pixels(&patches)?)
     }
 
     /// The reconstruction as an image (B, 3, H, W), in normalised pixels; with `norm_pix` each
