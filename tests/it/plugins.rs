@@ -17,7 +17,9 @@ fn all_shipped_plugins_are_found_beside_the_program() {
     let list = b.run(&["plugin", "list", "--json"]).ok().json();
     let names: Vec<&str> =
         list.as_array().expect("a list").iter().filter_map(|p| p["name"].as_str()).collect();
-    for name in ["fsvfm", "mae", "dino", "random", "crfr-p", "linear", "fs-adapter"] {
+    for name in
+        ["fsvfm", "mae", "dino", "random", "fasking-i", "frp", "crfr-r", "crfr-p", "linear", "fs-adapter"]
+    {
         assert!(names.contains(&name), "{name} is not in {names:?}");
         b.run(&["plugin", "show", name]).ok().stdout_has("sha256 ");
     }

@@ -120,6 +120,16 @@ impl MaskInput<'_> {
         Ok((self.ratio * self.n() as f64).round() as usize)
     }
 
+    /// The predicates of every patch from the parsing map (see [`face::patch_regions`](crate::face::patch_regions)).
+    ///
+    /// Errors: no map, or one that does not fit the grid.
+    pub fn predicates(&self) -> Result<Vec<u8>> {
+        let Some(map) = &self.parsing else { crate::bail!("a face-parsing map is needed and there is none") };
+        let mut out = vec![0; self.n()];
+        crate::face::patch_regions(map, self.grid, &mut out)?;
+        Ok(out)
+    }
+
     /// Stream for choices among patches: one per sample.
     pub fn patches(&self) -> Rng {
         Rng::new(self.patches_key)

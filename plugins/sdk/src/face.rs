@@ -55,8 +55,27 @@ pub fn regions_of(present: u16) -> u8 {
 
 /// Writes the predicates of every patch, row-major; bit `i` is [`REGIONS`]`[i]`.
 ///
-/// Errors: a map whose sides are no multiple of the grid, or whose labels exceed 10.
+/// Errors: those of [`patch_labels`].
 pub fn patch_regions(map: &ParsingView, grid: (usize, usize), out: &mut [u8]) -> Result<()> {
+    each_patch(map, grid, out, regions_of)
+}
+
+/// Writes the set of labels in every patch, row-major; bit `l` is [`LABELS`]`[l]`.
+///
+/// Errors: a map whose sides are no multiple of the grid, or whose labels exceed 10.
+pub fn patch_labels(map: &ParsingView, grid: (usize, usize), out: &mut [u16]) -> Result<()> {
+    each_patch(map, grid, out, |present| present)
+}
+
+/// Bits of the eleven labels.
+const KNOWN: u16 = (1 << LABELS.len()) - 1;
+
+fn each_patch<T: Copy>(
+    map: &ParsingView,
+    grid: (usize, usize),
+    out: &mut [T],
+    of: impl Fn(u16) -> T,
+) -> Result<()> {
     let (h, w, (rows, cols)) = (map.height, map.width, grid);
     if map.labels.len() != h * w {
         bail!("parsing map of {h}x{w} has {} labels", map.labels.len());
@@ -74,20 +93,41 @@ pub fn patch_regions(map: &ParsingView, grid: (usize, usize), out: &mut [u8]) ->
     let (ph, pw) = (h / rows, w / cols);
     for (row, patches) in out.chunks_exact_mut(cols).enumerate() {
         for (col, patch) in patches.iter_mut().enumerate() {
-            let mut present = 0u16;
-            for y in row * ph..(row + 1) * ph {
-                let start = y * w + col * pw;
-                for &label in &map.labels[start..start + pw] {
-                    if usize::from(label) >= LABELS.len() {
-                        bail!("label {label} at row {y} of the parsing map, expected 0..=10");
-                    }
-                    present |= 1 << label;
-                }
+            let present = labels_in(&map.labels[row * ph * w + col * pw..], w, ph, pw);
+            if present & !KNOWN != 0 {
+                return Err(unknown_label(map));
             }
-            *patch = regions_of(present);
+            *patch = of(present);
         }
     }
     Ok(())
+}
+
+/// The set of labels in the `rows` x `cols` pixels at the start of `pixels`, lines `stride` apart; labels beyond 15 set bit
+/// 15. Maps are mostly flat, so columns of eight pixels are walked down and looked at where they change.
+fn labels_in(pixels: &[u8], stride: usize, rows: usize, cols: usize) -> u16 {
+    let set = |of: &[u8]| of.iter().fold(0u16, |set, &label| set | 1 << label.min(15));
+    let mut present = 0;
+    for x in (0..cols).step_by(8) {
+        let width = (cols - x).min(8);
+        let mut above = None;
+        for y in 0..rows {
+            let line = &pixels[y * stride + x..][..width];
+            let eight = <[u8; 8]>::try_from(line).ok().map(u64::from_ne_bytes); // none in a narrower rest
+            if eight.is_none() || eight != above {
+                present |= set(line);
+                above = eight;
+            }
+        }
+    }
+    present
+}
+
+fn unknown_label(map: &ParsingView) -> crate::Error {
+    let bad = map.labels.iter().position(|&l| usize::from(l) >= LABELS.len()).unwrap_or(0);
+    let (label, row) = (map.labels[bad], bad / map.width.max(1));
+    let what = format!("label {label} at row {row} of the parsing map, expected 0..=10");
+    crate::Error::new(facebench_abi::ErrKind::OTHER, what)
 }
 
 #[cfg(test)]
@@ -128,6 +168,28 @@ mod tests {
         patch_regions(&map, (14, 14), &mut out).unwrap();
         let counts: Vec<usize> = (0..8).map(|i| out.iter().filter(|&&b| b >> i & 1 == 1).count()).collect();
         assert_eq!(counts, [6, 4, 6, 8, 32, 34, 80, 122]);
+    }
+
+    #[test]
+    fn labels_are_seen_wherever_they_are_in_a_patch() {
+        // patches of 19 pixels: two groups of eight and a rest of three
+        for at in 0..19 {
+            for label in 1..11u8 {
+                let mut labels = vec![0u8; 19 * 19];
+                labels[19 * 7 + at] = label;
+                let map = ParsingView { labels: &labels, height: 19, width: 19 };
+                let mut out = [0u16];
+                patch_labels(&map, (1, 1), &mut out).unwrap();
+                assert_eq!(out[0], 1 | 1 << label, "label {label} at {at}");
+                for bad in [11, 15, 16, 255] {
+                    labels[19 * 7 + at] = bad;
+                    let map = ParsingView { labels: &labels, height: 19, width: 19 };
+                    let message = patch_labels(&map, (1, 1), &mut out).unwrap_err().to_string();
+                    assert!(message.contains(&format!("label {bad} at row 7")), "{message}");
+                    labels[19 * 7 + at] = label;
+                }
+            }
+        }
     }
 
     #[test]

@@ -47,6 +47,7 @@ mod ctx;
 mod custom;
 mod export;
 pub mod face;
+pub mod masks;
 pub mod nn;
 mod operators;
 mod rng;
@@ -78,6 +79,6 @@ pub mod prelude {
     pub use crate::{
         Backbone, BackboneInfo, Component, Config, Context, Ctx, CustomFn, Dtype, Error, FeatureSpec,
         Features, Head, HeadOutput, Init, KeyMap, Level, MaskInput, Masking, Params, ParsingView, Purpose,
-        Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face, nn,
+        Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face, masks, nn,
     };
 }

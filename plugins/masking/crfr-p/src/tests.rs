@@ -135,37 +135,29 @@ fn the_published_table_is_met() {
 fn masks_keep_every_promise() {
     testing::check_masking::<CrfrP>("").unwrap();
     testing::check_masking::<CrfrP>(r#"{"covered": "hair"}"#).unwrap();
+    testing::check_covering::<CrfrP>().unwrap();
 }
 
+/// Each group of first-match patches outside the covered region is masked to the share ρ, up to rounding and the correction
+/// of the count.
 #[test]
-fn the_covered_region_is_masked_whole_and_drawn_evenly() {
+fn every_other_region_keeps_its_share() {
     let map = testing::made_up_face(224);
-    let mut predicates = vec![0; 196];
     let view = ParsingView { labels: &map, height: 224, width: 224 };
-    patch_regions(&view, (14, 14), &mut predicates).unwrap();
+    let predicates = testing::input(&view, (14, 14), 0.75, 0).predicates().unwrap();
     let strategy = CrfrP { config: CrfrConfig::default() };
-    let mut drawn = [0u32; COVERABLE];
-    for key in 0..6000 {
-        let input = input(&map, 224, 14, 0.75, key);
-        let (_, region) = testing::run(&strategy, &input).unwrap();
-        let c = strategy.region(&input);
-        drawn[c] += 1;
-        assert!(region.iter().zip(&predicates).all(|(r, b)| *r == b >> c & 1));
+    for key in 0..300 {
+        let (mask, region) = testing::run(&strategy, &testing::input(&view, (14, 14), 0.75, key)).unwrap();
+        let size = region.iter().filter(|r| **r == 1).count();
+        let rho = (147 - size) as f64 / (196 - size) as f64;
+        let groups: Vec<Vec<usize>> = (0..8)
+            .map(|j| (0..196).filter(|p| region[*p] == 0 && predicates[*p].trailing_zeros() == j).collect())
+            .collect();
+        let before: f64 = groups.iter().map(|g| (g.len() as f32 * rho as f32).round_ties_even() as f64).sum();
+        let correction = (before - (147 - size) as f64).abs();
+        for group in &groups {
+            let masked = group.iter().filter(|p| mask[**p] == 1).count() as f64;
+            assert!((masked - group.len() as f64 * rho).abs() <= 0.5 + correction + 1e-4);
+        }
     }
-    // 1000 expected; 5 standard deviations are 5 * sqrt(6000 * 1/6 * 5/6) = 144
-    assert!(drawn.iter().all(|d| d.abs_diff(1000) < 144), "{drawn:?}");
-}
-
-#[test]
-fn a_batch_shares_its_region_by_sharing_the_key() {
-    let map = testing::made_up_face(224);
-    let strategy = CrfrP { config: CrfrConfig::default() };
-    let mut a = input(&map, 224, 14, 0.75, 1);
-    let b = MaskInput { patches_key: [99, 99], ..a };
-    let ((mask_a, region_a), (mask_b, region_b)) =
-        (testing::run(&strategy, &a).unwrap(), testing::run(&strategy, &b).unwrap());
-    assert_eq!(region_a, region_b);
-    assert_ne!(mask_a, mask_b);
-    a.parsing = None;
-    assert!(testing::run(&strategy, &a).unwrap_err().to_string().contains("parsing map"));
 }
