@@ -1,6 +1,6 @@
 //! How the program ends: exit codes, and errors as one short message.
 //!
-//! 0 done; 2 usage or configuration; 42 permanent failure (do not retry); 75 interrupted, run again.
+//! 0 done; 1 a self-test or check found something wrong; 2 usage or configuration; 42 permanent failure (do not retry); 75 interrupted, run again.
 //! The libraries' messages already name the file and what was expected, some end with a `hint:` line.
 //! Here the chain of causes becomes one line, without repeating what an outer message already says, and
 //! the hints follow it.
@@ -13,6 +13,8 @@ use std::process::ExitCode;
 pub(crate) enum Status {
     /// Everything was done
     Done,
+    /// What was checked is not as it should be
+    Wrong,
     /// Something cannot be done, and doing it again will not help
     Failed,
     /// Asked to stop; doing it again goes on from there
@@ -23,6 +25,7 @@ impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(match status {
             Status::Done => 0,
+            Status::Wrong => 1,
             Status::Failed => 42,
             Status::Interrupted => 75,
         })

@@ -48,6 +48,7 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Data(command) => commands::data::run(command),
         Command::Plugin(command) => commands::plugin::run(command),
         Command::Checkpoint(command) => commands::checkpoint::run(command),
+        Command::Selftest(args) => commands::selftest::run(&args),
         Command::Schema(args) => commands::schema::run(&args),
         Command::Completions { shell } => commands::completions::run(shell),
     }

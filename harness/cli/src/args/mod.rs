@@ -3,12 +3,14 @@
 //! This is the first of two levels. Nothing is opened or decided here; `commands` turns these into what
 //! the program needs. Each command's help ends with an example that works as it stands.
 
+mod selftest;
 mod tools;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
     CheckpointCommand, DataCommand, MaskArgs, MetricsArgs, PluginCommand, PluginKind, ReportArgs, Scale,
     SchemaArgs, SchemaOf,
@@ -18,7 +20,7 @@ pub(crate) use tools::{
 #[derive(Debug, Parser)]
 #[command(name = "facebench", version, max_term_width = 100)]
 #[command(after_help = "Example: facebench demo\n\n\
-    Exit codes: 0 done; 2 usage or configuration; 42 permanent failure; 75 interrupted, run again to go on")]
+    Exit codes: 0 done; 1 a check found something wrong; 2 usage or configuration; 42 permanent failure; 75 interrupted, run again to go on")]
 pub(crate) struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Checkpoint(CheckpointCommand),
     /// JSON Schema of experiment or protocol files, for editors
     Schema(SchemaArgs),
+    /// Compare this program with numeric fixtures: inputs, expected numbers and tolerances come from the files
+    Selftest(SelftestArgs),
     /// Completions for a shell
     #[command(
         after_help = "Example: facebench completions bash > ~/.local/share/bash-completion/completions/facebench"

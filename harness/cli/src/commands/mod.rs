@@ -12,4 +12,5 @@ pub(crate) mod plugin_new;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod selftest;
 mod shared;
