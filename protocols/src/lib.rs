@@ -16,6 +16,7 @@ pub mod frames;
 pub mod measures;
 pub mod metrics;
 mod nearest;
+pub mod predictions;
 pub mod protocol;
 pub mod record;
 pub mod references;
@@ -31,6 +32,7 @@ pub use evaluate::{evaluate, evaluate_with};
 pub use measures::{Evaluation, Interval, Measures, Metric};
 pub use metrics::MetricError;
 pub use nearest::nearest;
+pub use predictions::{Prediction, read_predictions};
 pub use protocol::{
     Aggregation, Assembled, Dev, Family, Fold, Protocol, Selection, Selector, TestSet, TestTransform,
 };

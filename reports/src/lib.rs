@@ -8,6 +8,7 @@
 mod error;
 mod figures;
 pub mod grid;
+pub mod leaderboard;
 mod page;
 pub mod plot;
 mod report;

@@ -102,6 +102,23 @@ impl Options {
     }
 }
 
+/// What a page is called, and a section of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    /// File name.
+    pub(crate) file: String,
+    /// Heading; the usual one if empty.
+    pub(crate) title: String,
+    /// Identifier, heading and HTML of a section after the results.
+    pub(crate) section: Option<(String, String, String)>,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Page { file: "report.html".into(), title: String::new(), section: None }
+    }
+}
+
 /// Writes a report of the runs in folder `runs` to folder `out`; returns the files, sorted.
 ///
 /// # Errors
@@ -115,6 +132,16 @@ pub fn report(runs: &Path, out: &Path, outputs: &[Output]) -> Result<Vec<PathBuf
 /// # Errors
 /// A table or figure cannot be made, or a file cannot be written.
 pub fn report_of(runs: &[Run], out: &Path, options: &Options) -> Result<Vec<PathBuf>, Error> {
+    report_page(runs, out, options, &Page::default())
+}
+
+/// As [`report_of`], with a page of another name.
+pub(crate) fn report_page(
+    runs: &[Run],
+    out: &Path,
+    options: &Options,
+    page: &Page,
+) -> Result<Vec<PathBuf>, Error> {
     let mut files = Files { root: out.to_owned(), written: Vec::new() };
     let wants = |output: Output| options.outputs.contains(&output);
     let mut studies: Vec<Study<'_>> = Vec::new();
@@ -150,9 +177,10 @@ pub fn report_of(runs: &[Run], out: &Path, options: &Options) -> Result<Vec<Path
             figures: &figures,
             training: &training,
             pictures: &pictures,
+            page,
         };
         let html = page::page(&mut content)?;
-        files.write("report.html", html.as_bytes())?;
+        files.write(&page.file, html.as_bytes())?;
     }
     Ok(files.finish())
 }

@@ -45,6 +45,11 @@ pub fn load(dir: &Path) -> Result<Vec<Run>, Error> {
     Ok(runs)
 }
 
+/// The run in `folder`.
+pub(crate) fn one(folder: &Path) -> Result<Run, Error> {
+    Ok(Run { record: record(&folder.join("run.json"))?, folder: folder.to_owned() })
+}
+
 /// Rows without pre-training first, then by model, pre-training, head, protocol, fold, seed.
 fn sort(runs: &mut [Run]) {
     let key = |run: &Run| {

@@ -6,6 +6,7 @@
 mod config;
 mod data;
 mod fixture;
+mod leaderboard;
 mod masks;
 mod plugins;
 mod resume;

@@ -13,6 +13,7 @@ mod worst;
 use crate::Error;
 use crate::figures::Place;
 use crate::plot::{Figure, base64, font_faces, inline};
+use crate::report::Page;
 use crate::runs::Run;
 use crate::tables::Study;
 use crate::write::{Format, Style, escape_html, write};
@@ -35,6 +36,7 @@ pub(crate) struct Content<'c, 'r> {
     pub(crate) figures: &'c [Vec<(Place, Figure)>],
     pub(crate) training: &'c [(Place, Figure)],
     pub(crate) pictures: &'c [Picture],
+    pub(crate) page: &'c Page,
 }
 
 /// The page.
@@ -44,7 +46,8 @@ pub(crate) struct Content<'c, 'r> {
 pub(crate) fn page(content: &mut Content<'_, '_>) -> Result<String, Error> {
     let synthetic = content.runs.iter().any(|r| r.record.synthetic);
     let real = content.runs.iter().any(|r| !r.record.synthetic);
-    let title = if synthetic && !real { "facebench report · synthetic" } else { "facebench report" };
+    let title = if content.page.title.is_empty() { "facebench report" } else { &content.page.title };
+    let title = escape_html(title) + if synthetic && !real { " · synthetic" } else { "" };
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
@@ -55,6 +58,9 @@ pub(crate) fn page(content: &mut Content<'_, '_>) -> Result<String, Error> {
     );
     out.push_str(&verdict::section(content, synthetic));
     let mut sections: Vec<(&str, &str, String)> = vec![("results", "Results", results(content)?)];
+    let page = content.page;
+    sections
+        .extend(page.section.iter().map(|(id, heading, body)| (id.as_str(), heading.as_str(), body.clone())));
     for (id, heading, body) in [
         ("figures", "Figures", figures(content)),
         ("training", "Pre-training", training(content)),

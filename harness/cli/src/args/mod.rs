@@ -3,6 +3,7 @@
 //! This is the first of two levels. Nothing is opened or decided here; `commands` turns these into what
 //! the program needs. Each command's help ends with an example that works as it stands.
 
+mod leaderboard;
 mod selftest;
 mod tools;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
     CheckpointCommand, DataCommand, MaskArgs, MetricsArgs, PluginCommand, PluginKind, ReportArgs, Scale,
@@ -42,6 +44,9 @@ pub(crate) enum Command {
     Metrics(MetricsArgs),
     /// Tables and figures of finished runs
     Report(ReportArgs),
+    /// Leaderboards: bundles that prove their numbers, a page of them, files for outside boards
+    #[command(subcommand)]
+    Leaderboard(LeaderboardCommand),
     /// Data sets: list, synthesise, forge, index, check
     #[command(subcommand)]
     Data(DataCommand),

@@ -4,6 +4,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod data;
 pub(crate) mod demo;
+pub(crate) mod leaderboard;
 pub(crate) mod mask;
 pub(crate) mod metrics;
 pub(crate) mod plan;

@@ -3,8 +3,9 @@
 //! Rendering is `facebench-reports`' business. Here the runs are found; those of a plan get the names and
 //! the order of the experiment at hand, since one unit may serve several experiments under other names.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use facebench_protocols::Protocol;
@@ -29,14 +30,7 @@ const TEXT: [(&str, Format); 5] = [
 
 /// Loads the runs; prints their tables, or writes a report and prints the names of its files.
 pub(crate) fn run(args: &ReportArgs) -> Result<Status> {
-    let mut all: Vec<Run> = Vec::new();
-    for folder in &args.runs {
-        for run in runs::load(folder)? {
-            if !all.iter().any(|r| r.record.unit == run.record.unit) {
-                all.push(run);
-            }
-        }
-    }
+    let all = load_all(&args.runs)?;
     let Some(out) = &args.out else {
         print(&tables_of(&all, &[])?, format(&args.format)?)?;
         return Ok(Status::Done);
@@ -49,6 +43,20 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Status> {
     let files = report_of(&all, out, &Options::new(&outputs))?;
     out::text(&files.iter().map(|f| format!("{}\n", f.display())).collect::<String>())?;
     Ok(Status::Done)
+}
+
+/// The runs of several folders, each unit once.
+pub(crate) fn load_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
+    let mut all: Vec<Run> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for folder in folders {
+        for run in runs::load(folder)? {
+            if seen.insert(run.record.unit.clone()) {
+                all.push(run);
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The text form of that name; `all` stands for the terminal's.
