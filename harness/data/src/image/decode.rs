@@ -1,10 +1,9 @@
 //! From a file to [`Rgb`]: PNG, JPEG, WebP, PGM and PPM, told apart by content and not by name.
 //!
-//! Grey becomes three equal channels, alpha is dropped, 16 bits become 8 by rounding to the nearest (Pillow would
-//! clip 16-bit grey at 255, which is of no use).
-//! The JPEG decoder fills what is missing with grey and reports success; so a JPEG must hold its
-//! end-of-image marker after the first scan, or it is refused. Sizes are read from the header and
-//! limited before anything is allocated.
+//! As Pillow's `convert("RGB")`: grey becomes three equal channels, alpha is dropped, 16-bit samples keep their high byte
+//! (but for 16-bit grey, which Pillow clips at 255 so that nearly all of it is white: here it is cut like the others).
+//! JPEG is libjpeg-turbo's decoding byte for byte (see `jpeg`). EXIF orientation and colour profiles are not applied, as in
+//! Pillow. Sizes are read from the header and limited before anything is allocated.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -15,7 +14,8 @@ use super::Rgb;
 use crate::Error;
 
 /// What decodes here, for the provenance of a result: decoders differ by a level or two on JPEG.
-pub const DECODER: &str = "image 0.25 (zune-jpeg, png, image-webp)";
+pub const DECODER: &str =
+    "mozjpeg 2.2.3 (libjpeg-turbo islow, fancy upsampling); image 0.25 (png, webp, pnm)";
 
 /// Longest side accepted. Face crops are below 2,000; above this it is a wrong file or an attack.
 pub const MAX_SIDE: usize = 20_000;
@@ -76,8 +76,15 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<Rgb, Error> {
             "convert it, or remove it if it is no image; the name's ending does not matter",
         ));
     };
-    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-        return Err(fail("the JPEG is truncated (no end-of-image marker)".into(), BROKEN));
+    if format == ImageFormat::Jpeg {
+        if !jpeg_is_whole(bytes) {
+            return Err(fail("the JPEG is truncated (no end-of-image marker)".into(), BROKEN));
+        }
+        return match super::jpeg::decode(bytes) {
+            Ok((width, height, pixels)) => Ok(Rgb { width, height, pixels }),
+            Err(what) if what.contains("limits") => Err(fail(what, "store face crops, not whole pictures")),
+            Err(what) => Err(fail(format!("the JPEG is damaged or not supported ({what})"), BROKEN)),
+        };
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.no_limits(); // ours are stricter and come first
@@ -96,8 +103,21 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<Rgb, Error> {
         ));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(|e| image_error(path, format, &e))?;
-    let pixels = image.into_rgb8().into_raw();
-    Ok(Rgb { width, height, pixels })
+    Ok(Rgb { width, height, pixels: to_rgb8(image) })
+}
+
+/// Three bytes a pixel. 16-bit samples keep their high byte, as in Pillow.
+fn to_rgb8(image: DynamicImage) -> Vec<u8> {
+    let high = |v: &u16| (v >> 8) as u8;
+    match image {
+        DynamicImage::ImageLuma16(i) => i.iter().flat_map(|v| [high(v); 3]).collect(),
+        DynamicImage::ImageLumaA16(i) => i.as_raw().chunks_exact(2).flat_map(|p| [high(&p[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(i) => i.iter().map(high).collect(),
+        DynamicImage::ImageRgba16(i) => {
+            i.as_raw().chunks_exact(4).flat_map(|p| [high(&p[0]), high(&p[1]), high(&p[2])]).collect()
+        }
+        other => other.into_rgb8().into_raw(),
+    }
 }
 
 const BROKEN: &str = "copy or extract the file again, or remove it";

@@ -5,8 +5,10 @@
 //! Resizing reproduces Pillow 9.5 bit for bit, because the published checkpoints were trained and tested
 //! through it. Not done here: EXIF rotation and colour profiles (Pillow's `convert("RGB")` ignores both).
 
+mod colour;
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod jpeg;
 mod resize;
 
 pub use decode::{DECODER, MAX_PIXELS, MAX_SIDE, decode, decode_bytes, is_image_name};

@@ -99,6 +99,38 @@ proptest! {
     }
 
     #[test]
+    fn vector_code_gives_the_bytes_of_portable_code(
+        from in (1usize..120, 1usize..90), to in (1usize..120, 1usize..90), filter in filters(), rule in 0usize..3
+    ) {
+        let image = picture(["T1", "T2", "T4"][rule], from.0, from.1);
+        prop_assert_eq!(
+            resize(&image, to.0, to.1, filter),
+            super::resize::resize_portable(&image, to.0, to.1, filter)
+        );
+    }
+
+    #[test]
+    fn colours_too(width in 5usize..80, height in 1usize..40, kind in 0usize..3, seed: u64) {
+        let (h, v) = [(1, 1), (2, 1), (2, 2)][kind];
+        let mut state = seed | 1;
+        let mut plane = |w: usize, h: usize| super::jpeg::Plane {
+            stride: w,
+            data: (0..w * h).map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state as u8
+            }).collect(),
+        };
+        let (cw, ch) = (width.div_ceil(h), height.div_ceil(v));
+        let planes = [plane(width, height), plane(cw, ch), plane(cw, ch)];
+        let (mut a, mut b) = (vec![0; width * height * 3], vec![1; width * height * 3]);
+        super::colour::to_rgb(&planes, width, height, h, v, &mut a);
+        super::colour::to_rgb_portable(&planes, width, height, h, v, &mut b);
+        prop_assert_eq!(a, b);
+    }
+
+    #[test]
     fn png_round_trips(width in 1usize..20, height in 1usize..20, seed: u8) {
         let image = Rgb::from_fn(width, height, |x, y| [x as u8 ^ seed, y as u8, seed]);
         prop_assert_eq!(decode_ok(&encode_png_bytes(&image, &[]).unwrap()), image);
@@ -150,14 +182,44 @@ fn every_format_decodes_whatever_the_name_says() {
     assert!(jpeg.pixels.iter().all(|v| v.abs_diff(120) <= 1), "{:?}", jpeg.get(0, 0));
 }
 
+/// Every file of `fixtures/decode`: what Pillow's `convert("RGB")` gives, byte for byte.
 #[test]
-fn grey_is_tripled_alpha_dropped_and_sixteen_bits_rounded() {
+fn decoding_equals_pillow() {
+    let known = fixture("decode/pillow.json");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/decode");
+    let mut wrong = Vec::new();
+    for (name, want) in known["files"].as_object().unwrap() {
+        let got = decode(&folder.join(name)).unwrap();
+        let size: [usize; 2] = serde_json::from_value(want["size"].clone()).unwrap();
+        if [got.width, got.height] != size || sha256(&got.pixels) != want["sha256"].as_str().unwrap() {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "not as Pillow: {wrong:?}");
+    assert!(known["files"].as_object().unwrap().len() > 40);
+}
+
+/// Bytes within the scan that break the code are an error that names the file, not a half-grey face.
+#[test]
+fn a_damaged_scan_is_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/decode");
+    for name in ["64x48-420.jpg", "progressive-420.jpg", "restart-420.jpg"] {
+        let mut bytes = std::fs::read(folder.join(name)).unwrap();
+        let scan = bytes.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
+        bytes[scan + 30..scan + 34].copy_from_slice(&[0xFF, 0xD9, 0xFF, 0xD9]); // the end, too early
+        let message = decode_err(&bytes);
+        assert!(message.starts_with("cannot decode image faces/a.png: the JPEG"), "{name}: {message}");
+    }
+}
+
+#[test]
+fn grey_is_tripled_alpha_dropped_and_sixteen_bits_cut() {
     assert_eq!(decode_ok(b"P5 2 1 255\n\x00\x80").pixels, [0, 0, 0, 128, 128, 128]);
     assert_eq!(decode_ok(b"P2\n# ascii\n2 1\n255\n7 255\n").pixels, [7, 7, 7, 255, 255, 255]);
     let sixteen =
         DynamicImage::ImageLuma16(ImageBuffer::from_raw(4, 1, vec![0, 257, 65535, 128 * 257 + 200]).unwrap());
     let bytes = encoded(&sixteen, ImageFormat::Png);
-    assert_eq!(decode_ok(&bytes).pixels, [0, 0, 0, 1, 1, 1, 255, 255, 255, 129, 129, 129]);
+    assert_eq!(decode_ok(&bytes).pixels, [0, 0, 0, 1, 1, 1, 255, 255, 255, 129, 129, 129]); // the high byte
     let alpha = DynamicImage::ImageRgba8(ImageBuffer::from_raw(1, 1, vec![10, 20, 30, 0]).unwrap());
     assert_eq!(decode_ok(&encoded(&alpha, ImageFormat::Png)).pixels, [10, 20, 30]);
 }
