@@ -2,7 +2,7 @@
 
 use facebench_tests::Bench;
 
-use crate::fixture::{TINY, copy, data_root};
+use crate::fixture::{TINY, copy, data_root, one};
 
 /// An experiment on a data root `faces`.
 fn on_root() -> Bench {
@@ -98,4 +98,37 @@ fn the_same_seed_gives_the_same_faces() {
     );
     b.run(&["data", "check", "ffpp-c23", "a"]).ok().stdout_has("can be read").stdout_has("synthetic faces");
     b.run(&["data", "list"]).ok().stdout_has("ffpp-c23");
+}
+
+#[test]
+fn a_packed_set_trains_like_its_folder_and_a_broken_one_is_named() {
+    let b = on_root();
+    copy(&data_root(), &b.path("faces"));
+    let set = "faces/pretrain/synthfaces";
+    b.run(&["data", "pack", set, "faces/synthfaces.tar"]).code(2).one_message(3).stderr_has(".fbshard");
+    b.run(&["data", "pack", "faces/none", "x.fbshard"]).code(2).one_message(3).stderr_has("faces/none");
+    let packed = b.run(&["data", "pack", set, "faces/synthfaces.fbshard"]).ok().json();
+    assert_eq!(packed["synthetic"], true);
+    b.run(&["data", "check", "faces/synthfaces.fbshard"]).ok().stdout_has("every record is whole");
+    b.run(&["data", "pack", set, "faces/synthfaces.fbshard"])
+        .code(2)
+        .one_message(3)
+        .stderr_has("exists already");
+    let model = |runs: &str, sets: &str| {
+        let sets = format!("pretrain.fs.data.sets=[{sets}]");
+        b.run(&["run", "own.yaml", "--runs", runs, "-s", &sets, "-s", "protocols=[diff-unseen]"]).ok();
+        std::fs::read(one(&b.path(runs), "pretrain-").join("model.safetensors")).expect("weights")
+    };
+    assert_eq!(model("one", "pretrain/synthfaces"), model("two", "synthfaces.fbshard"));
+    // a byte of the first picture
+    let mut bytes = std::fs::read(b.path("faces/synthfaces.fbshard")).expect("shard");
+    bytes[400] ^= 1;
+    std::fs::write(b.path("faces/synthfaces.fbshard"), &bytes).expect("shard");
+    let told = b.run(&["data", "check", "faces/synthfaces.fbshard"]).code(42).stderr();
+    assert!(told.contains("synthfaces.fbshard, record 0 (synthfaces/") && told.contains("hint: "), "{told}");
+    let cut = bytes.len() - 10;
+    std::fs::write(b.path("faces/cut.fbshard"), &bytes[..cut]).expect("shard");
+    b.run(&["plan", "own.yaml", "-s", "pretrain.fs.data.sets=[cut.fbshard]"])
+        .code(2)
+        .stderr_has("cut.fbshard: truncated");
 }

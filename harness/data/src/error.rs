@@ -39,6 +39,18 @@ pub enum Error {
         /// How to repair it; empty where no fix is known.
         hint: &'static str,
     },
+    /// A shard that is not whole, or a record of it that is not.
+    #[error("{}{}: {what}{}", path.display(), record_name(record.as_ref()), hint_line(hint))]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// Number and id of the record, where one is meant.
+        record: Option<(usize, String)>,
+        /// Expected and got.
+        what: String,
+        /// How to repair it.
+        hint: &'static str,
+    },
     /// A folder or file that the layout of a data set asks for is not there.
     #[error("{what} not found: expected {}\nhint: {near}", path.display())]
     Missing {
@@ -123,6 +135,10 @@ impl Error {
     pub(crate) fn layout(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Error {
         Error::Layout { path: path.to_path_buf(), what: what.into(), hint: hint.into() }
     }
+}
+
+fn record_name(record: Option<&(usize, String)>) -> String {
+    record.map_or_else(String::new, |(i, id)| format!(", record {i} ({id})"))
 }
 
 fn hint_line(hint: &str) -> String {

@@ -12,6 +12,7 @@ pub mod image;
 pub mod loader;
 pub mod parsing;
 pub mod readers;
+pub mod shard;
 pub mod synth;
 pub mod transform;
 

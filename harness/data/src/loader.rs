@@ -25,10 +25,24 @@ where
     E: From<Error> + Send + 'static,
     F: Fn(J) -> Result<T, E> + Send + Sync + 'static,
 {
-    let total = jobs.len();
+    let slots: Vec<Mutex<Option<J>>> = jobs.into_iter().map(|j| Mutex::new(Some(j))).collect();
+    counted(slots.len(), workers, ahead, move |index| {
+        let job = lock(&slots[index]).take().expect("an index is claimed once");
+        work(job)
+    })
+}
+
+/// [`ordered`] for jobs that are known by their number, `0..total`: nothing is held per job, so a whole run of
+/// millions of steps can be one list.
+pub fn counted<T, E, F>(total: usize, workers: usize, ahead: usize, work: F) -> Ordered<T, E>
+where
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+    F: Fn(usize) -> Result<T, E> + Send + Sync + 'static,
+{
     let workers = workers.min(total);
     if workers == 0 {
-        let mut jobs = jobs.into_iter();
+        let mut jobs = 0..total;
         let inline = move || jobs.next().map(|job| guarded(&work, job));
         return Ordered { source: Source::Inline(Box::new(inline)), left: total, waited: Duration::ZERO };
     }
@@ -37,15 +51,13 @@ where
         finished: Condvar::new(),
         room: Condvar::new(),
     });
-    let slots: Arc<Vec<Mutex<Option<J>>>> = Arc::new(jobs.into_iter().map(|j| Mutex::new(Some(j))).collect());
     let (work, ahead) = (Arc::new(work), ahead.max(1));
     let threads = (0..workers)
         .map(|_| {
-            let (shared, slots, work) = (Arc::clone(&shared), Arc::clone(&slots), Arc::clone(&work));
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
             std::thread::spawn(move || {
                 while let Some(index) = shared.claim(ahead, total) {
-                    let job = lock(&slots[index]).take().expect("an index is claimed once");
-                    shared.finish(index, guarded(&*work, job));
+                    shared.finish(index, guarded(&*work, index));
                 }
             })
         })

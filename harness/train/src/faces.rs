@@ -7,9 +7,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use facebench_data::readers::{PretrainItem, PretrainSet, pretrain_folders};
+use facebench_data::shard::FaceSource;
 use facebench_data::transform::{self, Normalise};
-use facebench_data::{image, parsing};
 use facebench_host::{BackboneInfo, Masking, Plugins};
 use facebench_protocols::rng::Stream;
 use facebench_protocols::{DataStamp, TestTransform};
@@ -20,8 +19,8 @@ use crate::spec::{MaskingSpec, MissingParsing, PretrainSpec, RegionChoice};
 
 /// Everything a worker thread needs to make a batch.
 pub struct Faces {
-    /// The images, in the order of their names
-    pub items: Vec<PretrainItem>,
+    /// The images, in the order of their sets and names
+    pub source: FaceSource,
     /// Whether they were made by the generator of synthetic faces
     pub synthetic: bool,
     /// Digest of the names
@@ -56,38 +55,39 @@ impl Faces {
     /// Finds the images and prepares the masking strategy.
     pub fn open(spec: &PretrainSpec, info: &BackboneInfo, job: &Job) -> Result<Self> {
         let roots: Vec<PathBuf> = spec.data.sets.iter().map(|set| job.data_root.join(set)).collect();
-        let PretrainSet { mut items, synthetic } = pretrain_folders(&roots)?;
+        let mut source = FaceSource::open(&roots)?;
+        let synthetic = source.synthetic();
         if let Some(limit) = spec.data.limit {
-            items.truncate(limit);
+            source.truncate(limit);
         }
         let config = serde_json::Value::Object(spec.masking.config.clone());
         let masking = Arc::new(job.plugins.masking(&spec.masking.plugin, &config)?);
-        let without_map = items.iter().filter(|item| item.parsing.is_none()).count();
+        let without_map = (0..source.len()).filter(|&i| !source.has_map(i)).count();
         if masking.needs_parsing() && without_map > 0 {
             match spec.masking.on_missing {
                 MissingParsing::Fail => {
-                    let first = items.iter().find(|i| i.parsing.is_none()).expect("one was counted");
+                    let first = (0..source.len()).find(|&i| !source.has_map(i)).expect("one was counted");
                     return bad_spec!(
                         "{}: masking `{}` needs a parsing map, and {without_map} of {} images have none\n\
                          hint: put maps into `parsing_maps/`, use `masking.plugin: random`, or set `masking.on_missing` \
                          to `random` or `skip`",
-                        first.image.display(),
+                        source.origin(first).display(),
                         spec.masking.plugin,
-                        items.len()
+                        source.len()
                     );
                 }
-                MissingParsing::Skip => items.retain(|item| item.parsing.is_some()),
+                MissingParsing::Skip => source.keep_mapped(),
                 MissingParsing::Random => {}
             }
         }
-        if items.is_empty() {
+        if source.is_empty() {
             return bad_spec!("{}: no image left to train on", roots[0].display());
         }
         let stamp = DataStamp {
             dataset: spec.data.sets.join("+"),
-            samples: items.len(),
-            videos: items.len(),
-            sha256: DataStamp::digest(items.iter().map(|i| (i.id.clone(), 0))),
+            samples: source.len(),
+            videos: source.len(),
+            sha256: DataStamp::digest((0..source.len()).map(|i| (source.id(i).to_owned(), 0))),
             synthetic,
         };
         Ok(Self {
@@ -95,7 +95,7 @@ impl Faces {
             random: random_masking(job.plugins, without_map > 0, &masking)?
                 .unwrap_or_else(|| Arc::clone(&masking)),
             masking,
-            items,
+            source,
             synthetic,
             stamp,
             spec: spec.masking.clone(),
@@ -105,10 +105,19 @@ impl Faces {
         })
     }
 
-    /// Channel statistics of the images.
-    pub fn statistics(&self) -> Result<Normalise> {
-        let paths: Vec<PathBuf> = self.items.iter().map(|i| i.image.clone()).collect();
-        Ok(transform::statistics(&paths, self.image)?)
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.source.is_empty()
+    }
+
+    /// Channel statistics of the images: measured once and kept beside the sets.
+    pub fn statistics(&self, told: &dyn Fn(&str)) -> Result<Normalise> {
+        Ok(self.source.statistics(self.image, told)?)
     }
 
     /// Makes the batch of `indices` in `epoch`; `batch` is its number in the epoch.
@@ -130,8 +139,8 @@ impl Faces {
         };
         let epoch_text = epoch.to_string();
         for (row, &index) in indices.iter().enumerate() {
-            let item = &self.items[index];
-            let picture = image::decode(&item.image)?;
+            let id = self.source.id(index);
+            let (picture, map) = self.source.read(index, self.masking.needs_parsing())?;
             out.pixels.extend(transform::to_tensor(
                 &picture,
                 self.image,
@@ -144,29 +153,25 @@ impl Faces {
                 let mut stream = Stream::new(purpose, self.seed, &[&epoch_text, name]);
                 [stream.next_u64(), stream.next_u64()]
             };
-            let of_patches = streams("mask-patches", &item.id);
+            let of_patches = streams("mask-patches", id);
             let of_region = match self.spec.region {
-                RegionChoice::PerImage => streams("mask-region", &item.id),
+                RegionChoice::PerImage => streams("mask-region", id),
                 RegionChoice::PerBatch => streams("mask-region", &format!("batch {batch}")),
             };
-            let map = match &item.parsing {
-                Some(path) if self.masking.needs_parsing() => Some((parsing::read_npy(path)?, path)),
-                _ => None,
-            };
-            if let Some((map, path)) = &map
+            if let Some(map) = &map
                 && (map.width % self.grid != 0 || map.height % self.grid != 0)
             {
                 return Err(Error::Spec(format!(
                     "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
                      hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
-                    path.display(),
+                    self.source.origin(index).display(),
                     map.width,
                     map.height,
                     g = self.grid,
                     s = self.image
                 )));
             }
-            let view = map.as_ref().map(|(m, _)| (m.labels.as_slice(), m.height, m.width));
+            let view = map.as_ref().map(|m| (m.labels.as_slice(), m.height, m.width));
             let strategy = if view.is_none() { &self.random } else { &self.masking };
             let span = row * patches..(row + 1) * patches;
             let (mask, region) = (&mut out.mask[span.clone()], &mut out.region[span]);
@@ -180,7 +185,7 @@ impl Faces {
                 region,
             )?;
             out.keep.extend((0u32..).zip(mask.iter()).filter(|(_, hidden)| **hidden == 0).map(|(p, _)| p));
-            out.ids.push(item.id.clone());
+            out.ids.push(id.to_owned());
         }
         Ok(out)
     }

@@ -76,8 +76,8 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
 
     // ---- the data
     let faces = Arc::new(Faces::open(spec, &info, job)?);
-    let batch_size = optim.batch.min(faces.items.len());
-    let per_epoch = full_batches(&order("pretrain-order", spec.seed, 0, faces.items.len()), batch_size).len();
+    let batch_size = optim.batch.min(faces.len());
+    let per_epoch = full_batches(&order("pretrain-order", spec.seed, 0, faces.len()), batch_size).len();
     if per_epoch < optim.accum {
         return bad_spec!(
             "an epoch has {per_epoch} batches, fewer than `optim.accum: {}`: no update would ever happen\n\
@@ -102,7 +102,7 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     }
     let normalise = match at.normalise {
         Some((mean, std)) => Normalise { mean, std },
-        None => faces.statistics()?,
+        None => faces.statistics(&|text| job.progress.note(text))?,
     };
     at.normalise = Some((normalise.mean, normalise.std));
 
@@ -110,8 +110,7 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     let total_steps = (optim.epochs * per_epoch) as u64;
     job.progress.phase("pre-train", total_steps);
     while at.epoch < optim.epochs {
-        let batches =
-            full_batches(&order("pretrain-order", spec.seed, at.epoch, faces.items.len()), batch_size);
+        let batches = full_batches(&order("pretrain-order", spec.seed, at.epoch, faces.len()), batch_size);
         let jobs: Vec<(usize, Vec<usize>)> = batches.into_iter().enumerate().skip(at.batch).collect();
         let (shared, epoch, norm) = (Arc::clone(&faces), at.epoch, normalise);
         let mut ahead =
@@ -203,7 +202,7 @@ pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
     ]);
     checkpoint::write_safetensors(&job.dir.join(MODEL), &store.tensors(), &metadata)?;
     at.curves.write_csv(&job.dir.join("curves.csv"))?;
-    let examples: Vec<usize> = (0..faces.items.len().min(pictures::EXAMPLES)).collect();
+    let examples: Vec<usize> = (0..faces.len().min(pictures::EXAMPLES)).collect();
     let raw = faces.batch(&examples, optim.epochs, 0, &normalise)?;
     let batch = to_device(&raw, &info, job)?;
     ctx.eval();

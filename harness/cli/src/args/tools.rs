@@ -122,13 +122,25 @@ pub(crate) enum DataCommand {
         #[arg(long, value_name = "CSV", required = true)]
         out: PathBuf,
     },
-    /// Read every picture of a data set and compare the counts with the published ones
+    /// Pack folders of faces and parsing maps into one file for pre-training; the same command goes on after an interruption
+    #[command(after_help = "Example: facebench data pack faces/pretrain/synthfaces synthfaces.fbshard\n\n\
+        A folder holds `images/` and, where there are any, `parsing_maps/` (or images at any depth). Name the shard\n\
+        in an experiment like a folder: `data: {sets: [pretrain/synthfaces.fbshard]}`")]
+    Pack {
+        /// Folders, then the shard to write (`.fbshard`)
+        #[arg(value_name = "ROOT… OUT", required = true, num_args = 2..)]
+        paths: Vec<PathBuf>,
+        /// Threads that read and check pictures; all cores if absent
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: Option<u16>,
+    },
+    /// Read every picture of a data set and compare the counts with the published ones; or every record of a shard
     #[command(after_help = "Example: facebench data check ffpp-c23 faces")]
     Check {
-        /// Data-set identifier, as in `facebench data list`
+        /// Data-set identifier, as in `facebench data list`, or a packed shard (`.fbshard`)
         dataset: String,
-        /// Data root
-        root: PathBuf,
+        /// Data root; not needed for a shard
+        root: Option<PathBuf>,
     },
 }
 

@@ -1,4 +1,4 @@
-//! `facebench data`: list, synthesise, forge, index, check.
+//! `facebench data`: list, synthesise, forge, index, check. Packing is in `data_pack`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result, anyhow};
 use facebench_data::forge::ForgeSpec;
 use facebench_data::synth::{SynthScale, SynthSpec};
-use facebench_data::{image, readers};
+use facebench_data::{image, readers, shard};
 use facebench_protocols::{Split, datasets};
 use rayon::prelude::*;
 
@@ -40,7 +40,14 @@ pub(crate) fn run(command: DataCommand) -> Result<Status> {
             generate(&out, &Generate::Forge { faces, spec })
         }
         DataCommand::Index { dataset, root, out } => index(&dataset, &root, &out),
-        DataCommand::Check { dataset, root } => check(&dataset, &root),
+        DataCommand::Pack { paths, threads } => super::data_pack::pack(&paths, threads),
+        DataCommand::Check { dataset, root } => match root {
+            _ if shard::is_shard(Path::new(&dataset)) => super::data_pack::check(Path::new(&dataset)),
+            Some(root) => check(&dataset, &root),
+            None => Err(anyhow!(
+                "which folder holds the data set `{dataset}`?\nhint: `facebench data check {dataset} ROOT`, or name a shard"
+            )),
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod data;
+mod data_pack;
 pub(crate) mod demo;
 pub(crate) mod leaderboard;
 pub(crate) mod mask;

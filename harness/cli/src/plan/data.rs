@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use facebench_data::forge::{FORGER_VERSION, ForgeSpec};
 use facebench_data::readers;
+use facebench_data::shard;
 use facebench_data::synth::{GENERATOR_VERSION, SynthSpec};
 use facebench_protocols::{DataStamp, Dev, Fold};
 use facebench_train::spec::PretrainData;
@@ -150,6 +151,11 @@ impl Root {
         let mut identity = Vec::new();
         for set in &data.sets {
             let folder = self.path.join(set);
+            if shard::is_shard(&folder) {
+                let shard = shard::Shard::open(&folder)?;
+                identity.push(json!({"set": set, "shard": shard.digest()}));
+                continue;
+            }
             let items = readers::pretrain_folders(std::slice::from_ref(&folder))?.items;
             let ids = DataStamp::digest(items.iter().map(|i| (i.id.clone(), u8::from(i.parsing.is_some()))));
             let files = sizes(items.iter().map(|i| (i.id.clone(), i.image.as_path())));

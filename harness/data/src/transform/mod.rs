@@ -9,7 +9,7 @@ mod augment;
 mod normalise;
 
 pub use augment::{Augment, Colour, RandomCrop, blend_colour};
-pub use normalise::{Normalise, statistics};
+pub use normalise::{ChannelSums, Normalise, statistics};
 
 use facebench_protocols::{Stream, TestTransform};
 

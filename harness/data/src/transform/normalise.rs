@@ -102,40 +102,67 @@ pub fn statistics(paths: &[PathBuf], size: usize) -> Result<Normalise, Error> {
         let what = format!("cannot measure {} images at size {size}", paths.len());
         return Err(Error::Request { what, hint: "name a folder with images and a size above zero" });
     }
-    let mut total = [[0u64; 2]; 3];
+    let mut total = ChannelSums::default();
     for chunk in paths.chunks(CHUNK) {
-        let sums: Vec<_> = chunk.par_iter().map(|path| sums(path, size)).collect();
-        for sums in sums {
-            for (t, s) in total.iter_mut().flatten().zip(sums?.iter().flatten()) {
-                *t += s;
-            }
+        let measure = |path: &PathBuf| decode(path).map(|image| ChannelSums::of(&image, size));
+        for sums in chunk.par_iter().map(measure).collect::<Vec<_>>() {
+            total.add(&sums?);
         }
     }
-    let count = (paths.len() * size * size) as f64;
-    let mean = total.map(|[sum, _]| sum as f64 / count / 255.0);
-    let std: [f64; 3] = std::array::from_fn(|c| {
-        let square = total[c][1] as f64 / count / (255.0 * 255.0);
-        (square - mean[c] * mean[c]).max(0.0).sqrt()
-    });
-    if std.contains(&0.0) {
-        let what = format!("the {} images are one flat colour (standard deviation {std:?})", paths.len());
-        return Err(Error::Request { what, hint: "give the normalisation by hand, or use photographs" });
-    }
-    Ok(Normalise { mean: mean.map(|m| m as f32), std: std.map(|s| s as f32) })
+    total.normalise()
 }
 
-/// Sum and sum of squares of each channel's bytes.
-fn sums(path: &Path, size: usize) -> Result<[[u64; 2]; 3], Error> {
-    let image = resize(&decode(path)?, size, size, Filter::Bicubic);
-    let mut out = [[0u64; 2]; 3];
-    for pixel in image.pixels.chunks_exact(3) {
-        for (o, v) in out.iter_mut().zip(pixel) {
-            let v = u64::from(*v);
-            o[0] += v;
-            o[1] += v * v;
+/// Sums over the bytes of images, which add up exactly in any order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSums {
+    /// Pixels summed
+    pub pixels: u64,
+    /// Sum and sum of squares of red, green and blue bytes
+    pub sums: [[u64; 2]; 3],
+}
+
+impl ChannelSums {
+    /// The sums of one image, resized to `size` × `size` first (bicubic).
+    #[must_use]
+    pub fn of(image: &Rgb, size: usize) -> Self {
+        let image = resize(image, size, size, Filter::Bicubic);
+        let mut out = Self { pixels: (size * size) as u64, ..Self::default() };
+        for pixel in image.pixels.chunks_exact(3) {
+            for (o, v) in out.sums.iter_mut().zip(pixel) {
+                let v = u64::from(*v);
+                o[0] += v;
+                o[1] += v * v;
+            }
+        }
+        out
+    }
+
+    /// Adds those of other images.
+    pub fn add(&mut self, other: &Self) {
+        self.pixels += other.pixels;
+        for (t, s) in self.sums.iter_mut().flatten().zip(other.sums.iter().flatten()) {
+            *t += s;
         }
     }
-    Ok(out)
+
+    /// Means and standard deviations for values in `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where the images are one flat colour, or none.
+    pub fn normalise(&self) -> Result<Normalise, Error> {
+        let count = self.pixels as f64;
+        let mean = self.sums.map(|[sum, _]| sum as f64 / count / 255.0);
+        let std: [f64; 3] = std::array::from_fn(|c| {
+            let square = self.sums[c][1] as f64 / count / (255.0 * 255.0);
+            (square - mean[c] * mean[c]).max(0.0).sqrt()
+        });
+        if !std.iter().all(|s| *s > 0.0) {
+            let what = format!("the images are one flat colour (standard deviation {std:?})");
+            return Err(Error::Request { what, hint: "give the normalisation by hand, or use photographs" });
+        }
+        Ok(Normalise { mean: mean.map(|m| m as f32), std: std.map(|s| s as f32) })
+    }
 }
 
 #[cfg(test)]

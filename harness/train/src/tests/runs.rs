@@ -179,6 +179,24 @@ fn pretraining_gives_the_same_bits_with_other_threads_and_after_interruptions() 
 }
 
 #[test]
+fn a_shard_trains_to_the_same_bits_as_its_folder() {
+    let spec = pretrain_spec();
+    let set = &spec.data.sets[0];
+    let (plain, _) = run(1, &[], &|job| pretrain(&spec, job));
+    let dir = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let out = dir.path().join("faces.fbshard");
+    facebench_data::shard::pack(&[faces().join(set)], &out, 1, &stop, &|_, _| {}).unwrap().unwrap();
+    let mut packed = spec.clone();
+    packed.data.sets = vec![out.display().to_string()]; // an absolute path stands for itself
+    for (workers, stops) in [(0, vec![]), (2, vec![2, 3])] {
+        let (shard, done) = run(workers, &stops, &|job| pretrain(&packed, job));
+        assert_eq!(files(&plain.out()), files(&shard.out()), "{workers} workers");
+        assert!(done.synthetic);
+    }
+}
+
+#[test]
 fn the_pretraining_loss_falls() {
     let mut spec = pretrain_spec();
     spec.optim.epochs = 12;
