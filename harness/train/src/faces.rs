@@ -164,7 +164,7 @@ impl Faces {
                 return Err(Error::Spec(format!(
                     "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
                      hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
-                    self.source.origin(index).display(),
+                    self.source.map_origin(index).display(),
                     map.width,
                     map.height,
                     g = self.grid,

@@ -190,6 +190,16 @@ impl FaceSource {
         set.origin(face)
     }
 
+    /// Where its parsing map comes from, for messages; as [`FaceSource::origin`] where it has none.
+    #[must_use]
+    pub fn map_origin(&self, i: usize) -> PathBuf {
+        let (set, face) = self.face(i);
+        match &set.faces {
+            Faces::Folder(items) => items[face].parsing.clone().unwrap_or_else(|| set.origin(face)),
+            Faces::Packed(_) => set.origin(face),
+        }
+    }
+
     /// Keeps the first faces only.
     pub fn truncate(&mut self, count: usize) {
         self.index.truncate(count);
