@@ -139,6 +139,133 @@ impl Kernel for AdamTask<'_> {
     }
 }
 
+/// Constants of one step of SGD or LARS.
+#[derive(Clone, Copy)]
+pub(crate) struct MomentumStep {
+    /// Factor on the gradient, decay included.
+    pub(crate) scale: f32,
+    /// Weight decay added to the gradient (coupled decay).
+    pub(crate) coupled: f32,
+    pub(crate) momentum: f32,
+    pub(crate) nesterov: bool,
+    /// Learning rate.
+    pub(crate) rate: f32,
+    /// Factor on the parameter: 1 - lr·wd (decoupled decay).
+    pub(crate) keep: f32,
+}
+
+/// One SGD or LARS step on a parameter, in one pass. `buffer` is empty without momentum.
+pub(crate) fn momentum(level: Level, p: &mut [f32], g: &[f32], buffer: &mut [f32], step: MomentumStep) {
+    let keeps = !buffer.is_empty();
+    let (p, b) = (Shared::new(p), Shared::new(buffer));
+    chunks(g.len(), 2, |start, n| {
+        // SAFETY: chunks are disjoint in both arrays, which have the length of g; an empty buffer is not touched.
+        unsafe {
+            let (p, b) =
+                (p.slice(start, n), b.slice(if keeps { start } else { 0 }, if keeps { n } else { 0 }));
+            dispatch(level, MomentumTask { p, g: &g[start..start + n], b, step });
+        }
+    });
+}
+
+struct MomentumTask<'a> {
+    p: &'a mut [f32],
+    g: &'a [f32],
+    b: &'a mut [f32],
+    step: MomentumStep,
+}
+
+impl Kernel for MomentumTask<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let s = self.step;
+        let n = self.g.len();
+        let (p, g) = (&mut self.p[..n], &self.g[..n]);
+        if self.b.is_empty() {
+            for i in 0..n {
+                let g = (g[i] + s.coupled * p[i]) * s.scale;
+                p[i] = p[i] * s.keep - s.rate * g;
+            }
+            return;
+        }
+        let b = &mut self.b[..n];
+        for i in 0..n {
+            let g = (g[i] + s.coupled * p[i]) * s.scale;
+            b[i] = b[i] * s.momentum + g;
+            let update = if s.nesterov { g + s.momentum * b[i] } else { b[i] };
+            p[i] = p[i] * s.keep - s.rate * update;
+        }
+    }
+}
+
+/// `x += y`.
+pub(crate) fn add(level: Level, x: &mut [f32], y: &[f32]) {
+    let out = Shared::new(x);
+    chunks(y.len(), 1, |start, n| {
+        // SAFETY: chunks are disjoint.
+        unsafe { dispatch(level, Add { x: out.slice(start, n), y: &y[start..start + n] }) }
+    });
+}
+
+struct Add<'a> {
+    x: &'a mut [f32],
+    y: &'a [f32],
+}
+
+impl Kernel for Add<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        map3(self.x, self.y, self.y, |x, y, _| x + y);
+    }
+}
+
+/// Σ p² and Σ (g + decay·p)² in f64: per chunk, then over chunks in order.
+pub(crate) fn pair_square_sum(level: Level, p: &[f32], g: &[f32], decay: f32) -> (f64, f64) {
+    let mut parts = vec![(0.0f64, 0.0f64); p.len().div_ceil(CHUNK)];
+    let out = Shared::new(&mut parts);
+    chunks(p.len(), 2, |start, n| {
+        let range = start..start + n;
+        // SAFETY: each chunk has its own partial sums.
+        unsafe {
+            *out.get().add(start / CHUNK) =
+                dispatch(level, PairSquareSum { p: &p[range.clone()], g: &g[range], decay });
+        }
+    });
+    parts.iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
+}
+
+struct PairSquareSum<'a> {
+    p: &'a [f32],
+    g: &'a [f32],
+    decay: f32,
+}
+
+impl Kernel for PairSquareSum<'_> {
+    type Output = (f64, f64);
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) -> (f64, f64) {
+        let (mut parameter, mut update) = ([0.0f64; 8], [0.0f64; 8]);
+        let n = self.p.len();
+        let (p, g) = (&self.p[..n], &self.g[..n]);
+        let mut one = |lane: usize, i: usize| {
+            let (p, u) = (f64::from(p[i]), f64::from(g[i] + self.decay * p[i]));
+            parameter[lane] += p * p;
+            update[lane] += u * u;
+        };
+        for start in (0..n / 8 * 8).step_by(8) {
+            for lane in 0..8 {
+                one(lane, start + lane);
+            }
+        }
+        for i in n / 8 * 8..n {
+            one(i % 8, i);
+        }
+        (parameter.iter().sum(), update.iter().sum())
+    }
+}
+
 /// `t = m·t + (1 - m)·x`.
 pub(crate) fn average(level: Level, t: &mut [f32], x: &[f32], m: f32) {
     let out = Shared::new(t);

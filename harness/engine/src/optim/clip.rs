@@ -1,5 +1,5 @@
 //! The global norm of gradients, and clipping to it.
-use super::inplace::{ScaleOp, direct, square_sum};
+use super::inplace::{AddOp, ScaleOp, direct, square_sum};
 use crate::error::Result;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Var};
@@ -45,7 +45,8 @@ pub fn scale_gradients(grads: &mut GradStore, params: &[(String, Var)], factor: 
     Ok(())
 }
 
-/// Adds the gradients of `params` in `more` to those in `grads`: accumulation over micro-batches.
+/// Adds the gradients of `params` in `more` to those in `grads`: accumulation over micro-batches, in place where they are
+/// plain f32 tensors.
 pub fn accumulate_gradients(
     grads: &mut GradStore,
     more: &mut GradStore,
@@ -54,6 +55,10 @@ pub fn accumulate_gradients(
     for (_, var) in params {
         let Some(new) = more.remove(var) else { continue };
         let total = match grads.remove(var) {
+            Some(old) if direct(&old) && direct(&new) => {
+                old.inplace_op2(&new, &AddOp)?;
+                old
+            }
             Some(old) => old.add(&new)?,
             None => new,
         };

@@ -1,7 +1,7 @@
 //! In-place updates of parameters and gradients through candle's storage.
 use crate::error::{Error, Result};
 use crate::kernels::level;
-use crate::kernels::pointwise::{self, AdamStep};
+use crate::kernels::pointwise::{self, AdamStep, MomentumStep};
 use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Storage, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,6 +55,58 @@ impl InplaceOp2 for AdamOp<'_> {
     }
 }
 
+/// One step of SGD or LARS; the buffer is a plain vector of the optimiser, empty without momentum.
+pub(super) struct MomentumOp<'a> {
+    pub(super) buffer: Mutex<&'a mut [f32]>,
+    pub(super) step: MomentumStep,
+}
+
+impl InplaceOp2 for MomentumOp<'_> {
+    fn name(&self) -> &'static str {
+        "fused-momentum"
+    }
+
+    fn cpu_fwd(
+        &self,
+        p: &mut CpuStorage,
+        lp: &Layout,
+        g: &CpuStorage,
+        lg: &Layout,
+    ) -> candle_core::Result<()> {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (p, g) = (slice_mut(p, lp)?, slice(g, lg)?);
+        if p.len() != g.len() || (!buffer.is_empty() && buffer.len() != g.len()) {
+            bail!("fused-momentum: a gradient has another size than its parameter");
+        }
+        pointwise::momentum(level(), p, g, &mut buffer, self.step);
+        Ok(())
+    }
+}
+
+/// `x += y`
+pub(super) struct AddOp;
+
+impl InplaceOp2 for AddOp {
+    fn name(&self) -> &'static str {
+        "fused-add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &mut CpuStorage,
+        lx: &Layout,
+        y: &CpuStorage,
+        ly: &Layout,
+    ) -> candle_core::Result<()> {
+        let (x, y) = (slice_mut(x, lx)?, slice(y, ly)?);
+        if x.len() != y.len() {
+            bail!("fused-add: the two gradients differ in size");
+        }
+        pointwise::add(level(), x, y);
+        Ok(())
+    }
+}
+
 /// `t = m·t + (1 - m)·x`
 pub(super) struct AverageOp {
     pub(super) m: f32,
@@ -103,5 +155,16 @@ pub(super) fn square_sum(t: &Tensor) -> Result<f64> {
     match &*storage {
         Storage::Cpu(cpu) => Ok(pointwise::square_sum(level(), slice(cpu, layout)?)),
         _ => Err(Error::argument("global_norm", "a tensor on the CPU", "another device")),
+    }
+}
+
+/// Σ p² and Σ (g + decay·p)² of direct tensors of one shape, in f64.
+pub(super) fn pair_square_sum(p: &Tensor, g: &Tensor, decay: f32) -> Result<(f64, f64)> {
+    let ((p, lp), (g, lg)) = (p.storage_and_layout(), g.storage_and_layout());
+    match (&*p, &*g) {
+        (Storage::Cpu(p), Storage::Cpu(g)) => {
+            Ok(pointwise::pair_square_sum(level(), slice(p, lp)?, slice(g, lg)?, decay))
+        }
+        _ => Err(Error::argument("Lars", "tensors on the CPU", "another device")),
     }
 }

@@ -7,7 +7,11 @@ mod adam;
 mod average;
 mod clip;
 mod inplace;
+mod loss_scale;
+mod momentum;
 
 pub use adam::{Adam, AdamConfig, AdamW, Group};
 pub use average::ema_update;
 pub use clip::{accumulate_gradients, clip_global_norm, global_norm, scale_gradients};
+pub use loss_scale::{LossScale, LossScaleConfig};
+pub use momentum::{Lars, LarsConfig, Sgd, SgdConfig};
