@@ -1,18 +1,37 @@
 //! The matrix product `C = A·B` with strided operands and a fused last step.
 //!
-//! Goto's scheme (Goto & van de Geijn, 2008): `B` is packed once into panels of NR columns, each
-//! task packs its rows of `A` into panels of MR rows and multiplies panel by panel. Depth is cut
-//! into blocks of KC: an element of `C` is the sum over blocks of the sum within a block, whatever
+//! Goto's scheme (Goto & van de Geijn, 2008) with the two inner loops exchanged: `B` is packed once
+//! into panels of NR columns, each task packs its rows of `A` into panels of MR rows and multiplies
+//! panel by panel; a panel of `A` (21 KiB with AVX-512) stays in the first-level cache where one of
+//! `B` (48 KiB) would not. Depth is cut into equal blocks of at most KC: an element of `C` is the sum over blocks of the sum within a block, whatever
 //! the split over tasks, so the result does not depend on the number of threads.
 use super::epilogue::{Epilogue, Place};
-use super::pack::{Depth, Mat, PackTask, Packed, aligned, pack, pack_panel, pack_rows, shape};
+use super::pack::{Depth, Mat, PackTask, Packed, aligned, depth_of, pack, pack_panel, pack_rows, shape};
 use super::parallel::{self, Shared};
 use super::scratch::Scratch;
 use super::{Isa, Kernel, Level, dispatch};
 use std::cell::RefCell;
 
-/// Rows of `A` a task packs at a time: two thirds of a second-level cache of 256 KiB.
-const MC_BYTES: usize = 168 * 1024;
+/// What a task keeps in the second-level cache: a third of it for its packed rows of `A`, a fifth for
+/// the panels of `B` it works on. Affects speed only: no sum depends on it.
+#[derive(Clone, Copy)]
+struct Cache {
+    rows: usize,   // bytes of packed A
+    panels: usize, // bytes of packed B
+}
+
+fn cache() -> Cache {
+    static CACHE: std::sync::OnceLock<Cache> = std::sync::OnceLock::new();
+    *CACHE.get_or_init(|| {
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        // SAFETY: asks for a number; 0 or -1 where the system does not know.
+        let size = unsafe { libc::sysconf(libc::_SC_LEVEL2_CACHE_SIZE) };
+        #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+        let size = 0;
+        let size = usize::try_from(size).unwrap_or(0).clamp(512 << 10, 2 << 20);
+        Cache { rows: size / 3, panels: size / 5 }
+    })
+}
 
 /// Where the product goes and how.
 #[derive(Clone, Copy)]
@@ -63,7 +82,7 @@ pub(crate) unsafe fn gemm_packed(m: usize, a: Mat, b: &Packed, c: Out) {
     // Rows per task: few enough for balance, at most what fits the cache. Columns are split only
     // when rows alone do not give every thread work: that packs A more than once.
     let wanted = 4 * rayon::current_num_threads();
-    let most = (MC_BYTES / 4 / s.kc.min(k.max(1))).max(2 * s.mr);
+    let most = (cache().rows / 4 / s.kc.min(k.max(1))).max(2 * s.mr);
     let rows = m.div_ceil(wanted).clamp(s.mr.min(m), most).next_multiple_of(s.mr);
     let row_tasks = m.div_ceil(rows);
     let panels = n.div_ceil(s.nr);
@@ -127,21 +146,31 @@ struct Tile([f32; TILE]);
 unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32, c: Out) {
     let Area { rows: (first, last), panels, n, k } = area;
     let width = n.div_ceil(I::NR) * I::NR;
-    let packed = aligned(buffer, (last - first).div_ceil(I::MR) * I::MR * I::KC.min(k));
+    let kc = depth_of(k, I::KC);
+    let packed = aligned(buffer, (last - first).div_ceil(I::MR) * I::MR * kc.min(k));
     let mut tile = Tile([0.0; TILE]);
-    for depth in Depth::blocks(k, I::KC) {
+    // A few panels of B stay in the second-level cache while all rows pass; the MR rows at hand stay
+    // in the first level while those panels pass.
+    let few = (cache().panels / (4 * I::NR * kc)).max(2);
+    for depth in Depth::blocks(k, kc) {
         // SAFETY: panels and places stay inside the operands, which the caller vouches for.
         unsafe {
             pack_rows::<I>(packed, a, (first, last), depth);
-            for j in panels.0..panels.1 {
-                let right = b.add(depth.start * width + j * depth.len * I::NR);
-                multiply::<I>(&mut tile, packed, right, (first, last), (j, n), depth, c);
+            for from in (panels.0..panels.1).step_by(few) {
+                for i in (first..last).step_by(I::MR) {
+                    let left = packed.add((i - first) * depth.len);
+                    for j in from..panels.1.min(from + few) {
+                        let right = b.add(depth.start * width + j * depth.len * I::NR);
+                        let rows = (i, last.min(i + I::MR));
+                        multiply::<I>(&mut tile, left, right, rows, (j, n), depth, c);
+                    }
+                }
             }
         }
     }
 }
 
-/// Packed rows `first..last` times panel `j`, stored to `C`.
+/// Rows `first..last` (at most MR, packed) times panel `j`, stored to `C`.
 #[inline(always)]
 unsafe fn multiply<I: Isa>(
     tile: &mut Tile,
@@ -155,20 +184,16 @@ unsafe fn multiply<I: Isa>(
     let add = c.add || depth.start > 0;
     let epilogue = if depth.last { c.epilogue } else { Epilogue::None };
     let plain = matches!(epilogue, Epilogue::None);
-    let cols = I::NR.min(n - j * I::NR);
-    for i in (first..last).step_by(I::MR) {
-        let rows = I::MR.min(last - i);
-        // SAFETY: the packed panels hold `depth.len` steps; the place lies inside C.
-        unsafe {
-            let left = left.add((i - first) * depth.len);
-            if plain && cols == I::NR {
-                let dst = c.ptr.get().add(i * c.ld + j * I::NR);
-                I::tile(rows, depth.len, left, right, dst, c.ld, add);
-            } else {
-                I::tile(rows, depth.len, left, right, tile.0.as_mut_ptr(), I::NR, false);
-                let place = Place { row: i, col: j * I::NR, rows, cols };
-                epilogue.store::<I>(&tile.0, place, c.ptr.get(), c.ld, add);
-            }
+    let (rows, cols) = (last - first, I::NR.min(n - j * I::NR));
+    // SAFETY: the packed panels hold `depth.len` steps; the place lies inside C.
+    unsafe {
+        if plain && cols == I::NR {
+            let dst = c.ptr.get().add(first * c.ld + j * I::NR);
+            I::tile(rows, depth.len, left, right, dst, c.ld, add);
+        } else {
+            I::tile(rows, depth.len, left, right, tile.0.as_mut_ptr(), I::NR, false);
+            let place = Place { row: first, col: j * I::NR, rows, cols };
+            epilogue.store::<I>(&tile.0, place, c.ptr.get(), c.ld, add);
         }
     }
 }
@@ -182,16 +207,21 @@ unsafe fn stream(level: Level, (m, n, k): (usize, usize, usize), a: Mat, b: Mat,
     let s = shape(level);
     let mut packed = Scratch::new(m.div_ceil(s.mr) * s.mr * k);
     let left = Shared::new(&mut packed);
-    parallel::for_each(k.div_ceil(s.kc), m * k, |block| {
-        let start = block * s.kc;
-        let depth = Depth { start, len: s.kc.min(k - start), last: false };
+    let kc = depth_of(k, s.kc);
+    parallel::for_each(k.div_ceil(kc), m * k, |block| {
+        let start = block * kc;
+        let depth = Depth { start, len: kc.min(k - start), last: false };
         // SAFETY: each task packs its own block of depth.
         unsafe { dispatch(level, LeftTask { a, m, depth, out: left }) };
     });
-    parallel::for_each(n.div_ceil(s.nr), m * n * k / 16, |j| {
+    // several panels per task, so that a panel of A is read from the second-level cache once for all of them
+    let panels = n.div_ceil(s.nr);
+    let span = (panels / (4 * rayon::current_num_threads())).clamp(1, 4);
+    parallel::for_each(panels.div_ceil(span), m * n * k / 16, |task| {
+        let panels = (task * span, panels.min((task + 1) * span));
         A_BUFFER.with_borrow_mut(|buffer| {
             // SAFETY: each task writes its own columns of C.
-            unsafe { dispatch(level, StreamTask { buffer, left, b, size: (m, n, k), j, c }) };
+            unsafe { dispatch(level, StreamTask { buffer, left, b, size: (m, n, k), panels, c }) };
         });
     });
 }
@@ -220,7 +250,7 @@ struct StreamTask<'a> {
     left: Shared<f32>,
     b: Mat,
     size: (usize, usize, usize),
-    j: usize,
+    panels: (usize, usize),
     c: Out,
 }
 
@@ -228,18 +258,27 @@ impl Kernel for StreamTask<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let Self { buffer, left, b, size: (m, n, k), j, c } = self;
+        let Self { buffer, left, b, size: (m, n, k), panels, c } = self;
         let height = m.div_ceil(I::MR) * I::MR;
-        let panel = aligned(buffer, I::KC * I::NR);
+        let kc = depth_of(k, I::KC);
+        let right = aligned(buffer, kc * I::NR * (panels.1 - panels.0));
         let mut tile = Tile([0.0; TILE]);
-        for depth in Depth::blocks(k, I::KC) {
-            let from = j * I::NR;
-            let size = (depth.len, I::NR.min(n - from), n - from);
-            // SAFETY: the panel buffer holds KC x NR values, `left` every packed row.
+        for depth in Depth::blocks(k, kc) {
+            let place = |j: usize| right.wrapping_add((j - panels.0) * depth.len * I::NR);
+            // SAFETY: the buffer holds KC x NR values for each panel, `left` every packed row.
             unsafe {
-                pack_panel::<I>(panel, b, (depth.start, from), size, I::NR);
+                for j in panels.0..panels.1 {
+                    let from = j * I::NR;
+                    let size = (depth.len, I::NR.min(n - from), n - from);
+                    pack_panel::<I>(place(j), b, (depth.start, from), size, I::NR);
+                }
                 let left = left.get().add(height * depth.start);
-                multiply::<I>(&mut tile, left, panel, (0, m), (j, n), depth, c);
+                for i in (0..m).step_by(I::MR) {
+                    for j in panels.0..panels.1 {
+                        let rows = (i, m.min(i + I::MR));
+                        multiply::<I>(&mut tile, left.add(i * depth.len), place(j), rows, (j, n), depth, c);
+                    }
+                }
             }
         }
     }
@@ -269,7 +308,7 @@ pub(crate) unsafe fn small<I: Isa>(
     let area = Area { rows: (0, m), panels: (0, panels), n, k };
     // SAFETY: the buffer was sized for the panels; the rest is the caller's promise.
     unsafe {
-        PackTask { b, n, depth: (0, k), panels: (0, panels), out }.run::<I>();
+        PackTask { b, n, kc: depth_of(k, I::KC), depth: (0, k), panels: (0, panels), out }.run::<I>();
         block::<I>(&mut buffers.a, area, a, out.get(), c);
     }
 }

@@ -109,7 +109,7 @@ impl Isa for Avx512 {
     const FMA: bool = true;
     const MR: usize = 14;
     const NR: usize = 32;
-    const KC: usize = 384;
+    const KC: usize = 400;
 
     #[inline(always)]
     unsafe fn tile(

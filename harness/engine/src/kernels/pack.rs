@@ -73,11 +73,12 @@ pub(crate) unsafe fn pack(level: Level, b: Mat, k: usize, n: usize) -> Packed {
     let mut data = Scratch::new(panels * s.nr * k);
     let out = Shared::new(&mut data);
     let groups = panels.div_ceil(4);
-    parallel::for_each(groups * k.div_ceil(s.kc), k * n, |task| {
+    let kc = depth_of(k, s.kc);
+    parallel::for_each(groups * k.div_ceil(kc), k * n, |task| {
         let (depth, group) = (task / groups, task % groups);
-        let (from, first) = (depth * s.kc, group * 4);
-        let depth = (from, k.min(from + s.kc));
-        let task = PackTask { b, n, depth, panels: (first, panels.min(first + 4)), out };
+        let (from, first) = (depth * kc, group * 4);
+        let depth = (from, k.min(from + kc));
+        let task = PackTask { b, n, kc, depth, panels: (first, panels.min(first + 4)), out };
         // SAFETY: each task writes its own panels of its own block of depth.
         unsafe { dispatch(level, task) }
     });
@@ -87,6 +88,7 @@ pub(crate) unsafe fn pack(level: Level, b: Mat, k: usize, n: usize) -> Packed {
 pub(super) struct PackTask {
     pub(super) b: Mat,
     pub(super) n: usize,
+    pub(super) kc: usize,
     pub(super) depth: (usize, usize),
     pub(super) panels: (usize, usize),
     pub(super) out: Shared<f32>,
@@ -97,8 +99,8 @@ impl Kernel for PackTask {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
         let width = self.n.div_ceil(I::NR) * I::NR;
-        for pc in (self.depth.0..self.depth.1).step_by(I::KC) {
-            let kc = I::KC.min(self.depth.1 - pc);
+        for pc in (self.depth.0..self.depth.1).step_by(self.kc) {
+            let kc = self.kc.min(self.depth.1 - pc);
             for j in self.panels.0..self.panels.1 {
                 let cols = I::NR.min(self.n - j * I::NR);
                 // SAFETY: panel j of the block at depth pc, sized in `pack`.
@@ -163,6 +165,11 @@ pub(super) unsafe fn pack_panel<I: Isa>(
             slow(0);
         }
     }
+}
+
+/// Length of the equal blocks into which a depth of `k` is cut, at most `most` (up to rounding to 8).
+pub(super) fn depth_of(k: usize, most: usize) -> usize {
+    k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(8).max(8)
 }
 
 /// A block of depth.
