@@ -1,6 +1,6 @@
 //! Everything at once: a folder of tables, figures and the page, from a folder of runs.
 //!
-//! `report.html`, `tables/<protocol>.<ext>`, `figures/<name>.{svg,png,csv}`. Files are written beside their place and
+//! `report.html`, `tables/<protocol>.<ext>`, `timings/efficiency.<ext>`, `figures/<name>.{svg,png,csv}`. Files are written beside their place and
 //! renamed, so a reader never sees half a file; what was there before under the same name is replaced.
 
 use crate::Error;
@@ -88,6 +88,8 @@ pub struct Options {
     pub protocols: Vec<Protocol>,
     /// Show pictures of real people, too.
     pub with_images: bool,
+    /// Put published rows below the measured ones.
+    pub published: bool,
 }
 
 impl Options {
@@ -98,6 +100,7 @@ impl Options {
             style: Style::default(),
             protocols: Vec::new(),
             with_images: false,
+            published: false,
         }
     }
 }
@@ -148,10 +151,16 @@ pub(crate) fn report_page(
     for id in tables::protocols(runs) {
         studies.extend(tables::studies(&id, runs, &options.protocols)?);
     }
-    for study in &studies {
+    let efficiency = tables::efficiency::table(&studies, runs);
+    if options.published {
+        studies.iter_mut().for_each(tables::cite);
+    }
+    // timings differ from run to run: apart from the tables, which do not
+    let kinds = studies.iter().map(|s| ("tables", &s.table)).chain(efficiency.iter().map(|t| ("timings", t)));
+    for (folder, table) in kinds {
         for format in options.outputs.iter().flat_map(|o| o.tables()) {
-            let text = write::write(&study.table, *format, &options.style)?;
-            files.write(&format!("tables/{}.{}", study.table.id, format.extension()), text.as_bytes())?;
+            let text = write::write(table, *format, &options.style)?;
+            files.write(&format!("{folder}/{}.{}", table.id, format.extension()), text.as_bytes())?;
         }
     }
     if !(wants(Output::Html) || wants(Output::Svg) || wants(Output::Png)) {
@@ -177,6 +186,7 @@ pub(crate) fn report_page(
             figures: &figures,
             training: &training,
             pictures: &pictures,
+            efficiency: efficiency.as_ref(),
             page,
         };
         let html = page::page(&mut content)?;

@@ -15,6 +15,7 @@ use crate::figures::Place;
 use crate::plot::{Figure, base64, font_faces, inline};
 use crate::report::Page;
 use crate::runs::Run;
+use crate::table::Table;
 use crate::tables::Study;
 use crate::write::{Format, Style, escape_html, write};
 
@@ -36,6 +37,7 @@ pub(crate) struct Content<'c, 'r> {
     pub(crate) figures: &'c [Vec<(Place, Figure)>],
     pub(crate) training: &'c [(Place, Figure)],
     pub(crate) pictures: &'c [Picture],
+    pub(crate) efficiency: Option<&'c Table>,
     pub(crate) page: &'c Page,
 }
 
@@ -87,7 +89,8 @@ pub(crate) fn page(content: &mut Content<'_, '_>) -> Result<String, Error> {
 }
 
 fn results(content: &Content<'_, '_>) -> Result<String, Error> {
-    let tables = content.studies.iter().map(|s| write(&s.table, Format::Html, &Style::default()));
+    let tables = content.studies.iter().map(|s| &s.table).chain(content.efficiency);
+    let tables = tables.map(|table| write(table, Format::Html, &Style::default()));
     tables.collect::<Result<String, Error>>()
 }
 

@@ -142,7 +142,7 @@ pub(crate) fn head_title(head: &str, entries: &[Entry<'_>], members: &[usize]) -
 }
 
 /// A count of parameters: `386`, `84.6 k`, `85.6 M`.
-fn count(n: u64) -> String {
+pub(super) fn count(n: u64) -> String {
     match n {
         0..1_000 => n.to_string(),
         1_000..1_000_000 => format!("{} k", fixed(n as f64, -3, 1)),

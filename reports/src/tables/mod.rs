@@ -5,9 +5,11 @@
 //! mixed gets a table of its own that says why. Runs selected on the test set go into a last group that is never
 //! ranked.
 
+mod cited;
 mod compare;
 mod dfd;
 mod diff;
+pub(crate) mod efficiency;
 mod entries;
 mod fas;
 mod notes;
@@ -18,6 +20,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cited::append as cite;
 pub(crate) use compare::Compared;
 pub(crate) use entries::{Entry, entries};
 pub(crate) use part::{Part, parts};
@@ -50,6 +53,16 @@ pub fn for_protocol(id: &str, runs: &[Run], extra: &[Protocol]) -> Result<Vec<Ta
     Ok(studies(id, runs, extra)?.into_iter().map(|study| study.table).collect())
 }
 
+/// As [`for_protocol`], with published rows below the measured ones.
+///
+/// # Errors
+/// As [`for_protocol`].
+pub fn with_published(id: &str, runs: &[Run], extra: &[Protocol]) -> Result<Vec<Table>, Error> {
+    let mut studies = studies(id, runs, extra)?;
+    studies.iter_mut().for_each(cite);
+    Ok(studies.into_iter().map(|study| study.table).collect())
+}
+
 /// A table with everything its figures need.
 pub(crate) struct Study<'a> {
     pub(crate) part: Part<'a>,
@@ -57,7 +70,8 @@ pub(crate) struct Study<'a> {
     pub(crate) scores: Scores,
     pub(crate) compared: Vec<Compared>,
     pub(crate) table: Table,
-    /// Entry of each row of the table.
+    shape: Shape,
+    /// Entry of each measured row of the table.
     pub(crate) order: Vec<usize>,
 }
 
@@ -85,7 +99,7 @@ fn study(part: Part<'_>, parts: usize) -> Result<Study<'_>, Error> {
     let mut scores = Scores::new(part.aggregation());
     let compared = compare::compare_rows(&shape, &entries, &mut scores)?;
     compare::mark(&mut table, &order, &compared);
-    Ok(Study { part, entries, scores, compared, table, order })
+    Ok(Study { part, entries, scores, compared, table, shape, order })
 }
 
 /// The table without footnotes, and the entry of each of its rows.

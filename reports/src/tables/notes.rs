@@ -134,7 +134,7 @@ fn most_common<T: Ord + Clone>(values: &[T]) -> Option<T> {
 }
 
 /// Puts footnote `text` on the table's `row`-th row, reusing an equal one.
-fn note(table: &mut Table, row: usize, text: &str) {
+pub(super) fn note(table: &mut Table, row: usize, text: &str) {
     let index = table.notes.iter().position(|n| n == text).unwrap_or_else(|| {
         table.notes.push(text.to_owned());
         table.notes.len() - 1

@@ -77,6 +77,12 @@ pub(crate) struct ReportArgs {
     /// Write the report here, everything if no format is given
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Put published rows below the measured ones: greyed, unranked, with what differs as footnotes
+    #[arg(long)]
+    pub(crate) cite: bool,
+    /// Show face pictures of real people in the page; those of synthetic ones are always shown
+    #[arg(long)]
+    pub(crate) with_images: bool,
 }
 
 /// `facebench data …`

@@ -32,15 +32,16 @@ const TEXT: [(&str, Format); 5] = [
 pub(crate) fn run(args: &ReportArgs) -> Result<Status> {
     let all = load_all(&args.runs)?;
     let Some(out) = &args.out else {
-        print(&tables_of(&all, &[])?, format(&args.format)?)?;
+        print(&tables_of(&all, &[], args.cite)?, format(&args.format)?)?;
         return Ok(Status::Done);
     };
     let outputs = match args.format.as_str() {
         "all" => Output::all(),
         list => list.split(',').map(|name| Output::parse(name.trim())).collect::<Result<_, _>>()?,
     };
-    tables_of(&all, &[])?;
-    let files = report_of(&all, out, &Options::new(&outputs))?;
+    tables_of(&all, &[], false)?;
+    let options = Options { published: args.cite, with_images: args.with_images, ..Options::new(&outputs) };
+    let files = report_of(&all, out, &options)?;
     out::text(&files.iter().map(|f| format!("{}\n", f.display())).collect::<String>())?;
     Ok(Status::Done)
 }
@@ -81,7 +82,7 @@ pub(crate) fn of_plan(plan: &Plan, store: &Store, out: Option<&Path>) -> Result<
         return Ok(());
     }
     let all = runs_of(plan, store)?;
-    print(&tables_of(&all, &plan.protocols)?, Format::Terminal)?;
+    print(&tables_of(&all, &plan.protocols, false)?, Format::Terminal)?;
     match out {
         Some(out) => {
             let options = Options { protocols: plan.protocols.clone(), ..Options::new(&Output::all()) };
@@ -127,14 +128,15 @@ fn runs_of(plan: &Plan, store: &Store) -> Result<Vec<Run>> {
 }
 
 /// All tables, protocol by protocol.
-fn tables_of(all: &[Run], protocols: &[Protocol]) -> Result<Vec<Table>> {
+fn tables_of(all: &[Run], protocols: &[Protocol], cite: bool) -> Result<Vec<Table>> {
     let mut list = Vec::new();
     // an experiment's own order, else the names'
     let place = |id: &String| protocols.iter().position(|p| p.id == *id);
     let mut ids = tables::protocols(all);
     ids.sort_by_key(|id| place(id));
     for id in ids {
-        list.extend(tables::for_protocol(&id, all, protocols)?);
+        let make = if cite { tables::with_published } else { tables::for_protocol };
+        list.extend(make(&id, all, protocols)?);
     }
     if list.is_empty() {
         return Err(anyhow!("none of the runs was scored\nhint: `facebench run` scores what it tunes"));
