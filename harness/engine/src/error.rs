@@ -53,6 +53,14 @@ pub enum Error {
         /// What was offered.
         got: String,
     },
+    /// A device cannot be used.
+    #[error("{device}: {reason}")]
+    Device {
+        /// The device asked for.
+        device: String,
+        /// What is missing, with a hint line where one is known.
+        reason: String,
+    },
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     Io {

@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod checkpoint;
+pub mod cuda;
 pub mod error;
 mod grad;
 mod kernels;
@@ -21,6 +22,7 @@ pub mod params;
 pub mod rng;
 pub mod runtime;
 pub mod schedule;
+pub mod selftest;
 
 pub use candle_core::backprop::GradStore;
 pub use candle_core::{D, DType, Device, Shape, Tensor, Var};

@@ -38,6 +38,16 @@ impl Rng {
         self.chacha.get_word_pos()
     }
 
+    /// The key of the stream, as four little-endian words: what a device needs to draw the same numbers.
+    pub(crate) fn key(&self) -> [u64; 4] {
+        let seed = self.chacha.get_seed();
+        std::array::from_fn(|i| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&seed[8 * i..8 * (i + 1)]);
+            u64::from_le_bytes(word)
+        })
+    }
+
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.chacha.next_u64()

@@ -1,7 +1,10 @@
 //! `cargo demo`: build the program with every plugin, then run its demo.
 //!
 //! An alias can only start a cargo program, so this one builds the release (as `cargo build --release` does, in
-//! the same profile, so nothing is compiled twice) and hands over. `cargo xtask build` only builds.
+//! the same profile, so nothing is compiled twice) and hands over. `cargo xtask build` only builds;
+//! `cargo xtask cuda` builds for NVIDIA GPUs.
+
+mod cuda;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -13,8 +16,11 @@ fn main() -> ExitCode {
     let result = match words.split_first() {
         Some((task, rest)) if task == "demo" => build().and_then(|()| facebench("demo", rest)),
         Some((task, [])) if task == "build" => build().map(|()| 0),
+        Some((task, rest)) if task == "cuda" => root().and_then(|root| cuda::run(&root, rest)),
         _ => {
-            eprintln!("usage: cargo xtask build | cargo demo [ARGUMENTS of `facebench demo`]");
+            eprintln!(
+                "usage: cargo xtask build | cargo xtask cuda [--help] | cargo demo [ARGUMENTS of `facebench demo`]"
+            );
             Ok(2)
         }
     };
@@ -33,10 +39,14 @@ fn root() -> Result<PathBuf> {
     Ok(here.ancestors().nth(2).context("the workspace has a root")?.to_owned())
 }
 
+/// The cargo that runs us.
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 /// `cargo build --release` of the default members.
 fn build() -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = Command::new(cargo())
         .args(["build", "--release", "--locked"])
         .current_dir(root()?)
         .status()

@@ -1,5 +1,6 @@
 //! GELU and softmax.
 use super::{composite, fast};
+use crate::cuda;
 use crate::error::Result;
 use crate::kernels::scratch::uninit;
 use crate::kernels::{level, pointwise, rows};
@@ -7,6 +8,9 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 /// Exact (erf) GELU, elementwise.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if cuda::applies(x, &[]) {
+        return cuda::gelu(x);
+    }
     if !fast::applies(&[x]) {
         return composite::gelu(x);
     }
@@ -15,6 +19,9 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 
 /// Softmax over dimension `dim`.
 pub fn softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
+    if cuda::applies(x, &[]) && dim + 1 == x.rank() {
+        return cuda::softmax(x, 1.0);
+    }
     if !fast::applies(&[x]) || dim + 1 != x.rank() || x.elem_count() == 0 {
         return composite::softmax(x, dim);
     }

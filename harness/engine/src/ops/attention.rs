@@ -3,6 +3,7 @@
 //! On the CPU scores never leave the cache; the backward pass computes them again. Inputs are read
 //! at their strides, so a packed projection or transposed heads cost no copies.
 use super::{composite, fast};
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::attention::{Heads, Operands, Sizes, backward, forward};
 use crate::kernels::level;
@@ -14,6 +15,9 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Shape, Storage, Tens
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor> {
     let s = sizes(q, k, v)?;
     let empty = s.images * s.heads * s.queries * s.keys * s.width * s.value == 0;
+    if cuda::applies(q, &[k, v]) && q.dtype() == k.dtype() && q.dtype() == v.dtype() && !empty {
+        return cuda::attention(q, k, v, scale);
+    }
     if !fast::applies(&[q, k, v]) || scale.is_nan() || scale <= 0.0 || empty {
         return composite::attention(q, k, v, scale);
     }
@@ -32,6 +36,9 @@ pub fn attention_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     if heads == 0 || c3 % (3 * heads) != 0 {
         let expected = format!("a last dimension divisible by 3 x {heads} heads");
         return Err(Error::argument("attention_qkv", expected, c3.to_string()));
+    }
+    if cuda::applies(qkv, &[]) {
+        return cuda::attention_qkv(qkv, heads);
     }
     if !fast::applies(&[qkv]) || qkv.elem_count() == 0 {
         return composite::attention_qkv(qkv, heads);

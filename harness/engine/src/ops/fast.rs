@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Ten
 
 /// Whether all of `tensors` are f32 on the CPU, where the kernels apply.
 pub(super) fn applies(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
+    !crate::cuda::stands_in() && tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
 }
 
 /// Whether any of `tensors` takes part in a graph.

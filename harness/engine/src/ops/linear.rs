@@ -4,6 +4,7 @@
 //! pass computes only what is asked for: no weight gradient for a frozen weight, no input gradient
 //! for pixels.
 use super::{composite, fast};
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::{Out, gemm};
@@ -18,6 +19,9 @@ use std::sync::{Mutex, PoisonError};
 /// `x wᵀ + b` over the last dimension. `x: (…, I)`, `w: (O, I)`, `b: (O)` → `(…, O)`.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     check("linear", x, w, b)?;
+    if on_device(x, w, b) {
+        return cuda::linear(x, w, b, false);
+    }
     match fused(x, w, b, false) {
         Some(result) => result,
         None => composite::linear(x, w, b),
@@ -27,6 +31,9 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
 /// `gelu(x wᵀ + b)` with the exact (erf) GELU; shapes as [`linear`].
 pub fn linear_gelu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     check("linear_gelu", x, w, b)?;
+    if on_device(x, w, b) {
+        return cuda::linear(x, w, b, true);
+    }
     match (b, fused(x, w, b, true)) {
         (Some(_), Some(result)) => result,
         _ => super::gelu(&linear(x, w, b)?),
@@ -41,6 +48,10 @@ fn check(op: &'static str, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result
     }
     let shapes = format!("x {:?}, w {:?}, b {:?}", x.dims(), w.dims(), b.map(Tensor::dims));
     Err(Error::argument(op, "x (.., I), w (O, I), b (O)", shapes))
+}
+
+fn on_device(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> bool {
+    cuda::applies(x, &[w]) && b.is_none_or(|b| cuda::applies(x, &[b]))
 }
 
 fn fused(x: &Tensor, w: &Tensor, b: Option<&Tensor>, gelu: bool) -> Option<Result<Tensor>> {

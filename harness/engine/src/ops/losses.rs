@@ -5,6 +5,7 @@
 //! real-anchored supervised contrastive loss of the FS-Adapter (2510.10663).
 use super::composite::log_softmax;
 use super::normalise;
+use crate::cuda;
 use crate::error::{Error, Result};
 use candle_core::{DType, Tensor};
 
@@ -17,6 +18,9 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
             format!("targets of shape {:?}", logits.dims()),
             format!("{:?}", targets.dims()),
         ));
+    }
+    if cuda::applies(logits, &[targets]) && !targets.track_op() {
+        return cuda::cross_entropy(logits, targets);
     }
     let log_p = log_softmax(logits, 1)?;
     Ok((log_p.mul(&targets.to_dtype(logits.dtype())?)?.sum_all()? / -(b as f64))?)

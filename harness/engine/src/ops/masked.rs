@@ -3,6 +3,7 @@
 //! On the CPU one operation: the squared error of each masked patch is read once forward and once
 //! backward, and patches outside the mask are not read at all.
 use super::fast;
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::math::{map3, sum2};
 use crate::kernels::parallel::{self, Shared};
@@ -17,6 +18,9 @@ pub fn masked_mse(pred: &Tensor, target: &Tensor, mask: &Tensor) -> Result<Tenso
     if target.dims() != pred.dims() || mask.dims() != [b, n] {
         let got = format!("pred {:?}, target {:?}, mask {:?}", pred.dims(), target.dims(), mask.dims());
         return Err(Error::argument("masked_mse", "pred and target (B, N, C), mask (B, N)", got));
+    }
+    if cuda::applies(pred, &[target]) && !fast::tracked(&[target, mask]) {
+        return cuda::masked_mse(pred, target, &mask.to_device(pred.device())?);
     }
     let mask = mask.to_dtype(pred.dtype())?;
     if fast::applies(&[pred, target, &mask]) && !fast::tracked(&[target, &mask]) {

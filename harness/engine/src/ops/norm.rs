@@ -1,5 +1,6 @@
 //! Layer normalisation and unit vectors.
 use super::{composite, fast};
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::scratch::uninit;
 use crate::kernels::{level, rows};
@@ -11,6 +12,12 @@ pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f64) -> Result<Tensor
     if x.dims().last() != w.dims().first() || w.rank() != 1 || b.dims() != w.dims() {
         let got = format!("x {:?}, w {:?}, b {:?}", x.dims(), w.dims(), b.dims());
         return Err(Error::argument("layer_norm", "x (.., D), w (D), b (D)", got));
+    }
+    if cuda::applies(x, &[w, b]) {
+        return match cuda::layer_norm(x, w, b, eps)? {
+            Some(y) => Ok(y),
+            None => composite::layer_norm(x, &w.to_dtype(x.dtype())?, &b.to_dtype(x.dtype())?, eps),
+        };
     }
     if !fast::applies(&[x, w, b]) || x.elem_count() == 0 {
         return composite::layer_norm(x, w, b, eps);

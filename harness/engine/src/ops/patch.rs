@@ -3,6 +3,7 @@
 //! [`patchify`] orders a patch like the weights of a convolution, so that the patch embedding is
 //! one matrix product. [`patch_targets`] orders it like the pixel targets of MAE.
 use super::fast;
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{self, Shared};
 use crate::kernels::scratch::uninit;
@@ -21,6 +22,11 @@ pub fn patch_targets(images: &Tensor, p: usize) -> Result<Tensor> {
 /// Targets normalised per patch: `(t - mean)/sqrt(var + 1e-6)` over the last dimension, variance
 /// unbiased (MAE's `norm_pix_loss`).
 pub fn normalise_pixels(targets: &Tensor) -> Result<Tensor> {
+    if cuda::applies(targets, &[])
+        && let Some(y) = cuda::normalise_pixels(targets)?
+    {
+        return Ok(y);
+    }
     let n = targets.dim(D::Minus1)? as f64;
     let centred = targets.broadcast_sub(&targets.mean_keepdim(D::Minus1)?)?;
     let var = (centred.sqr()?.sum_keepdim(D::Minus1)? / (n - 1.0))?;

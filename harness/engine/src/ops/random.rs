@@ -1,5 +1,6 @@
 //! Dropout and stochastic depth, drawing from a named stream.
 use super::fast;
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{self, Shared};
 use crate::kernels::scratch::uninit;
@@ -30,6 +31,9 @@ fn scale_random(x: &Tensor, p: f64, rng: &mut Rng, op: &'static str, count: usiz
     }
     if p == 0.0 || x.elem_count() == 0 {
         return Ok(x.clone());
+    }
+    if cuda::applies(x, &[]) && rng.position().is_multiple_of(2) {
+        return cuda::scale_random(x, p, rng, count);
     }
     let factors = path_scales(count, p, rng);
     if !fast::applies(&[x]) {

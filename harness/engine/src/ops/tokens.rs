@@ -4,6 +4,7 @@
 //! [`scatter_tokens`] returns them to their places and fills the others with the mask token. Both
 //! copy whole tokens; the position lists are read once, when the operation is called.
 use super::fast;
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{self, Shared};
 use crate::kernels::scratch::uninit;
@@ -13,6 +14,12 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Tensor
 pub fn gather_tokens(x: &Tensor, keep: &Tensor) -> Result<Tensor> {
     let (b, total, d) = x.dims3()?;
     let n = check_keep("gather_tokens", keep, b)?;
+    if cuda::applies(x, &[])
+        && n > 0
+        && let Some(y) = cuda::gather_tokens(x, keep)?
+    {
+        return Ok(y);
+    }
     if !fast::applies(&[x]) {
         let index = keep.unsqueeze(2)?.broadcast_as((b, n, d))?.contiguous()?;
         return Ok(x.contiguous()?.gather(&index, 1)?);
@@ -34,6 +41,9 @@ pub fn scatter_tokens(x: &Tensor, keep: &Tensor, fill: &Tensor, total: usize) ->
     if check_keep("scatter_tokens", keep, b)? != n || fill.elem_count() != d {
         let got = format!("x {:?}, keep {:?}, fill {:?}", x.dims(), keep.dims(), fill.dims());
         return Err(Error::argument("scatter_tokens", "x (B, n, D), keep (B, n), fill (1, 1, D)", got));
+    }
+    if cuda::applies(x, &[fill]) && total > 0 {
+        return cuda::scatter_tokens(x, keep, fill, total);
     }
     let source = sources(keep, n, total)?;
     if !fast::applies(&[x, fill]) {

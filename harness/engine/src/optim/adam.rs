@@ -1,5 +1,6 @@
 //! Adam (arXiv 1412.6980, weight decay coupled as L2) and AdamW (1711.05101, decoupled).
 use super::inplace::{AdamOp, direct};
+use crate::cuda::optim as cuda;
 use crate::error::{Error, Result};
 use crate::kernels::pointwise::AdamStep;
 use candle_core::backprop::GradStore;
@@ -145,7 +146,8 @@ impl State {
                     let shape = slot.var.shape();
                     (Tensor::from_slice(m, shape, &Device::Cpu)?, Tensor::from_slice(v, shape, &Device::Cpu)?)
                 }
-                Moments::General(m, v) => (m.clone(), v.clone()),
+                // copies: on a GPU the moments are updated in place
+                Moments::General(m, v) => (m.copy()?, v.copy()?),
             };
             out.insert(format!("{}.exp_avg", slot.name), first);
             out.insert(format!("{}.exp_avg_sq", slot.name), second);
@@ -195,19 +197,22 @@ impl Slot {
         let (c1, c2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
         let keep = if decoupled { 1.0 - lr * self.weight_decay } else { 1.0 };
         let coupled = if decoupled { 0.0 } else { self.weight_decay };
+        let step = AdamStep {
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            eps: eps as f32,
+            rate: (lr / c1) as f32,
+            root: (1.0 / c2.sqrt()) as f32,
+            keep: keep as f32,
+            coupled: coupled as f32,
+        };
         match &mut self.moments {
             Moments::Direct(m, v) => {
-                let step = AdamStep {
-                    beta1: beta1 as f32,
-                    beta2: beta2 as f32,
-                    eps: eps as f32,
-                    rate: (lr / c1) as f32,
-                    root: (1.0 / c2.sqrt()) as f32,
-                    keep: keep as f32,
-                    coupled: coupled as f32,
-                };
                 let op = AdamOp { moments: Mutex::new((m, v)), step };
                 self.var.inplace_op2(&grad.contiguous()?, &op)?;
+            }
+            Moments::General(m, v) if cuda::applies(&self.var) && cuda::reads(grad) => {
+                cuda::adam(&self.var, grad, m, v, step)?;
             }
             Moments::General(m, v) => {
                 let value = self.var.as_detached_tensor();

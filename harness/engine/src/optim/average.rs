@@ -1,5 +1,6 @@
 //! Exponential moving average of parameters: the target network of BYOL-style training.
 use super::inplace::{AverageOp, direct};
+use crate::cuda::optim as cuda;
 use crate::error::{Error, Result};
 use crate::params::ParamStore;
 
@@ -13,6 +14,8 @@ pub fn ema_update(target: &ParamStore, online: &ParamStore, m: f64) -> Result<()
         };
         if direct(&var) && direct(value) {
             var.inplace_op2(value, &AverageOp { m: m as f32 })?;
+        } else if cuda::applies(&var) && cuda::applies(value) {
+            cuda::average(&var, value, m)?;
         } else {
             let mixed = ((var.as_detached_tensor() * m)? + (value * (1.0 - m))?)?;
             var.set(&mixed)?;

@@ -1,11 +1,16 @@
 //! The global norm of gradients, and clipping to it.
 use super::inplace::{AddOp, ScaleOp, direct, square_sum};
+use crate::cuda::optim as cuda;
 use crate::error::Result;
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Var};
+use candle_core::{DType, Tensor, Var};
 
 /// √Σ‖g‖² over the gradients of `params`, accumulated in f64 in the order given.
 pub fn global_norm(grads: &GradStore, params: &[(String, Var)]) -> Result<f64> {
+    let gradients: Vec<&Tensor> = params.iter().filter_map(|(_, var)| grads.get(var)).collect();
+    if !gradients.is_empty() && gradients.iter().all(|grad| cuda::reads(grad)) {
+        return Ok(cuda::square_sums(&gradients)?.iter().sum::<f64>().sqrt());
+    }
     let mut square = 0.0;
     for (_, var) in params {
         if let Some(grad) = grads.get(var) {
@@ -37,6 +42,8 @@ pub fn scale_gradients(grads: &mut GradStore, params: &[(String, Var)], factor: 
         let Some(grad) = grads.get(var) else { continue };
         if direct(grad) {
             grad.inplace_op1(&ScaleOp { factor: factor as f32 })?;
+        } else if cuda::applies(grad) {
+            cuda::scale(grad, factor)?;
         } else {
             let scaled = (grad * factor)?;
             grads.insert(var, scaled);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Whether a tensor is contiguous f32 on the CPU.
 pub(super) fn direct(t: &Tensor) -> bool {
-    t.device().is_cpu() && t.dtype() == DType::F32 && t.is_contiguous()
+    !crate::cuda::stands_in() && t.device().is_cpu() && t.dtype() == DType::F32 && t.is_contiguous()
 }
 
 fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
