@@ -132,6 +132,20 @@ fn schemas_completions_and_help_are_there() {
 }
 
 #[test]
+fn the_device_of_this_machine_computes_what_it_should() {
+    let b = Bench::new();
+    let said = b.run(&["selftest", "--device", "cpu", "--json"]).ok().json();
+    let rows = said["rows"].as_array().expect("rows");
+    let ops = ["layer_norm", "attention_qkv", "transformer_block", "adamw", "masked_mse", "dropout"];
+    for op in ops {
+        assert!(rows.iter().any(|row| row["operation"] == op && row["pass"] == true), "{op}");
+    }
+    b.run(&["selftest", "--device", "cpu"]).ok().stdout_has("tolerance").stderr_has("0 failed");
+    b.run(&["selftest", "--device", "cuda:0"]).code(2).one_message(3);
+    b.run(&["selftest"]).code(2).one_message(3).stderr_has("--device cpu");
+}
+
+#[test]
 fn the_demo_is_an_experiment_like_any_other() {
     let b = Bench::new();
     b.run(&["plan", "preset:demo"]).ok().stdout_has("FS-VFM");

@@ -4,6 +4,8 @@
 //! the same profile, so nothing is compiled twice) and hands over. `cargo xtask build` only builds;
 //! `cargo xtask cuda` builds for NVIDIA GPUs.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod cuda;
 
 use std::path::PathBuf;

@@ -15,4 +15,5 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod selftest;
+mod selftest_device;
 mod shared;

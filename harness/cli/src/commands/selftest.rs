@@ -1,5 +1,6 @@
 //! `facebench selftest`: does this program, on this machine, compute what it should?
 //!
+//! `--device` compares a device with the processor ([`super::selftest_device`]).
 //! `--golden DIR` runs every numeric fixture in a folder; the files say inputs, expected numbers and tolerances, so
 //! any folder of that form will do. One row per case: what was compared, the deviation closest to its limit, pass or fail.
 //! Ends with exit code 1 where a case fails or has no runner, so that a script can tell it from a usage error.
@@ -17,9 +18,12 @@ use crate::out;
 
 /// Runs what was asked for.
 pub(crate) fn run(args: &SelftestArgs) -> Result<Status> {
-    match &args.golden {
-        Some(folder) => golden(folder, args),
-        None => Err(anyhow!("nothing to test\nhint: `--golden DIR` runs a folder of numeric fixtures")),
+    match (&args.golden, &args.device) {
+        (Some(folder), _) => golden(folder, args),
+        (None, Some(device)) => super::selftest_device::run(device, args),
+        (None, None) => Err(anyhow!(
+            "nothing to test\nhint: `--device cpu` checks the operations of a device, `--golden DIR` a folder of numeric fixtures"
+        )),
     }
 }
 

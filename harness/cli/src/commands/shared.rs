@@ -47,24 +47,25 @@ pub(crate) fn settings(machine: &MachineArgs, jobs: usize) -> Result<Settings> {
 ///
 /// # Errors
 /// A name that is none, or a GPU that cannot be used.
-fn device(name: &str) -> Result<(Device, String)> {
+pub(crate) fn device(name: &str) -> Result<(Device, String)> {
     let cpu = || (Device::Cpu, "cpu".to_owned());
-    let cuda = |n: usize| Device::new_cuda(n).map(|device| (device, format!("cuda:{n}")));
+    let cuda = |n: usize| facebench_engine::cuda::open(n).map(|device| (device, format!("cuda:{n}")));
     let number = match name {
         "cpu" => return Ok(cpu()),
-        "auto" if cfg!(feature = "cuda") => return Ok(cuda(0).unwrap_or_else(|_| cpu())),
+        "auto" if cfg!(feature = "cuda") => {
+            return Ok(cuda(0).unwrap_or_else(|error| {
+                let reason = error.to_string();
+                eprintln!("using the CPU: {}", reason.lines().next().unwrap_or_default());
+                cpu()
+            }));
+        }
         "auto" => return Ok(cpu()),
         "cuda" => Some(0),
         other => other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()),
     };
     match number {
         None => Err(anyhow!("--device {name}: no such device\nhint: `cpu`, `cuda:0` or `auto`")),
-        Some(n) if cfg!(feature = "cuda") => {
-            cuda(n).with_context(|| format!("--device cuda:{n}\nhint: use `--device cpu`"))
-        }
-        Some(n) => Err(anyhow!(
-            "--device cuda:{n}: this program was built without CUDA\nhint: use `--device cpu`, or build with `cargo build --release --features cuda`"
-        )),
+        Some(n) => cuda(n).map_err(|error| anyhow!("--device {error}")),
     }
 }
 

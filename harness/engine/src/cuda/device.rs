@@ -18,7 +18,7 @@ pub fn open(n: usize) -> Result<Device> {
     {
         Err(Error::Device {
             device: format!("cuda:{n}"),
-            reason: "this program was built without CUDA\nhint: build it with `cargo xtask cuda`".into(),
+            reason: "this program was built without CUDA\nhint: use `--device cpu`, or build with `cargo xtask cuda`".into(),
         })
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn open(n: usize) -> Result<Device> {
         )
     };
     if !driver {
-        return Err(fail("no NVIDIA driver on this machine (libcuda.so.1 is not found)".into()));
+        return Err(fail(
+            "no NVIDIA driver on this machine (libcuda.so.1 is not found)\nhint: use `--device cpu`".into(),
+        ));
     }
     for (name, present) in [("libcublas", blas), ("libcurand", rand)] {
         if !present {

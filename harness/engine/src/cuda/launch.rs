@@ -121,7 +121,7 @@ pub(super) fn launch(kernel: &str, dtype: Option<DType>, grid: Grid, args: &[Arg
     if grid.x == 0 || grid.y == 0 {
         return Ok(());
     }
-    if grid.x > i32::MAX as u32 || grid.y > 65_535 || grid.shared as usize > SHARED {
+    if grid.x > i32::MAX as u32 || grid.y > 65_535 || grid.block > 1024 || grid.shared as usize > SHARED {
         let got = format!("{grid:?} for {kernel}");
         return Err(Error::argument("cuda", "a launch within the limits of the device", got));
     }

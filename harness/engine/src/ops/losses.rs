@@ -142,6 +142,7 @@ fn mask(like: &Tensor, b: usize, f: impl Fn(usize, usize) -> f64) -> Result<Tens
 
 /// Hard labels as targets of [`cross_entropy`]: one-hot rows without smoothing.
 pub fn hard_targets(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
+    let device = labels.device();
     let labels: Vec<u32> = labels.to_dtype(DType::U32)?.to_vec1()?;
-    one_hot(&labels, classes, 0.0, &Tensor::zeros(1, dtype, &candle_core::Device::Cpu)?)
+    one_hot(&labels, classes, 0.0, &Tensor::zeros(1, dtype, device)?)
 }

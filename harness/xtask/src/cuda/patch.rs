@@ -24,7 +24,7 @@ const LEFT_OUT: [&str; 4] = ["src/moe/", "src/mmq_gguf/", "src/mmvq_gguf.cu", "s
 /// Derives both crates into `place/patched`, writing only what differs, so that nothing is compiled twice.
 pub(super) fn derive(root: &Path, place: &Path) -> Result<()> {
     let sources = registry_sources(root)?;
-    let crates: [(&str, fn(&mut Files) -> Result<()>); 2] =
+    let crates: [(&str, Change); 2] =
         [("candle-core", load_at_run_time), ("candle-kernels", without_quantised)];
     for (name, change) in crates {
         let (folder, version) =
@@ -42,6 +42,9 @@ pub(super) fn derive(root: &Path, place: &Path) -> Result<()> {
 }
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What is done to a crate.
+type Change = fn(&mut Files) -> Result<()>;
 
 /// Where cargo keeps the unpacked crates: name → (folder, version). Downloads what is missing.
 fn registry_sources(root: &Path) -> Result<BTreeMap<String, (PathBuf, String)>> {
