@@ -159,11 +159,76 @@ fn horizontal(image: &Rgb, first: usize, last: usize, columns: &Taps) -> Vec<u8>
     horizontal_body(image, first, last, columns)
 }
 
-/// The same code, compiled for AVX2 (32-bit products in one instruction).
+/// The same sums in vectors: four rows at a time, two taps in one multiply-add.
+///
+/// `pmaddwd` multiplies 16-bit numbers, so each weight is split as `4096·high + low` and the two sums are joined at the end:
+/// integers modulo 2³², so the result is the portable one bit for bit.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn horizontal_avx2(image: &Rgb, first: usize, last: usize, columns: &Taps) -> Vec<u8> {
-    horizontal_body(image, first, last, columns)
+    use std::arch::x86_64::{
+        __m128i, __m256i, _mm_loadu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_add_epi32,
+        _mm256_cvtepu8_epi16, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_set1_epi32,
+        _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srai_epi32, _mm256_storeu_si256,
+    };
+    let pairs = columns.stride.div_ceil(2);
+    let join = |a: i32, b: i32| (a & 0xFFFF) | (b << 16);
+    let (mut low, mut high) = (Vec::new(), Vec::new());
+    for weights in columns.weights.chunks_exact(columns.stride) {
+        for pair in weights.chunks(2) {
+            let (a, b) = (pair[0], pair.get(1).copied().unwrap_or(0));
+            low.push(join(a & 4095, b & 4095));
+            high.push(join(a >> 12, b >> 12));
+        }
+    }
+    let (width, line) = (columns.spans.len(), image.width * 3);
+    let mut out = vec![0; (last - first) * width * 3];
+    // per input column 4 rows of (red, green, blue, 0); one column more, since taps are taken in pairs
+    let mut block = vec![[[0u8; 4]; 4]; image.width + 1];
+    for top in (first..last).step_by(4) {
+        let rows = (last - top).min(4);
+        for r in 0..rows {
+            let row = &image.pixels[(top + r) * line..(top + r + 1) * line];
+            for (cell, p) in block.iter_mut().zip(row.chunks_exact(3)) {
+                cell[r] = [p[0], p[1], p[2], 0];
+            }
+        }
+        for (x, (start, taps)) in columns.spans.iter().enumerate() {
+            let zero = _mm256_setzero_si256();
+            let (mut a_low, mut a_high, mut b_low, mut b_high) = (zero, zero, zero, zero);
+            for k in 0..taps.div_ceil(2) {
+                let cells = &block[start + 2 * k..start + 2 * k + 2];
+                // SAFETY: two whole cells of 16 bytes each; unaligned loads.
+                let (p, q) = unsafe {
+                    let at = cells.as_ptr().cast::<__m128i>();
+                    (_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)))
+                };
+                // rows 0 and 1, then 2 and 3: (tap k, tap k + 1) beside each other
+                let a = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(p, q));
+                let b = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(p, q));
+                let (l, h) = (_mm256_set1_epi32(low[x * pairs + k]), _mm256_set1_epi32(high[x * pairs + k]));
+                a_low = _mm256_add_epi32(a_low, _mm256_madd_epi16(a, l));
+                b_low = _mm256_add_epi32(b_low, _mm256_madd_epi16(b, l));
+                a_high = _mm256_add_epi32(a_high, _mm256_madd_epi16(a, h));
+                b_high = _mm256_add_epi32(b_high, _mm256_madd_epi16(b, h));
+            }
+            let half = _mm256_set1_epi32(1 << (BITS - 1));
+            let done = |low: __m256i, high: __m256i| {
+                let sum = _mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32::<12>(high), low), half);
+                _mm256_srai_epi32::<{ BITS as i32 }>(sum)
+            };
+            // saturating packs clamp to bytes: lane 0 holds rows 0 and 2, lane 1 rows 1 and 3
+            let words = _mm256_packs_epi32(done(a_low, a_high), done(b_low, b_high));
+            let mut bytes = [0u8; 32];
+            // SAFETY: 32 bytes.
+            unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), _mm256_packus_epi16(words, words)) };
+            for (r, at) in [0, 16, 4, 20].into_iter().enumerate().take(rows) {
+                let o = ((top - first + r) * width + x) * 3;
+                out[o..o + 3].copy_from_slice(&bytes[at..at + 3]);
+            }
+        }
+    }
+    out
 }
 
 #[inline(always)]
