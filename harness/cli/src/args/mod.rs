@@ -15,7 +15,7 @@ pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs,
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
     CheckpointCommand, DataCommand, MaskArgs, MetricsArgs, PluginCommand, PluginKind, ReportArgs, Scale,
-    SchemaArgs, SchemaOf,
+    SchemaArgs, SchemaOf, TorchLayout,
 };
 
 /// A benchmark harness for face security: pre-train, tune and compare detectors of forged faces

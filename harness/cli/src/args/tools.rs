@@ -239,6 +239,31 @@ pub(crate) enum CheckpointCommand {
         #[command(flatten)]
         plugins: PluginDirs,
     },
+    /// Write the weights of any file read here as `.pth` (for `torch.load`) or `.safetensors`
+    #[command(
+        after_help = "Example: facebench checkpoint convert model.safetensors model.pth --layout model"
+    )]
+    Convert {
+        /// `.safetensors`, `.pth`, `.pt`, `.pth.tar` or `.npz`; nothing in it is executed
+        input: PathBuf,
+        /// The file to write; its ending says the format
+        output: PathBuf,
+        /// Of a `.pth`: `model` for `{"model": {…}}`, `bare` for the state dict alone
+        #[arg(long, value_enum, default_value_t = TorchLayout::Model)]
+        layout: TorchLayout,
+        /// Key of the input that holds the weights, if it is not one of the usual ones
+        #[arg(long, value_name = "KEY")]
+        root: Option<String>,
+    },
+}
+
+/// Where the weights lie in a `.pth` that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TorchLayout {
+    /// Below the key `model`
+    Model,
+    /// At the top
+    Bare,
 }
 
 /// `facebench schema`

@@ -17,7 +17,14 @@ use crate::{fail, out};
 
 /// Prints keys and shapes; with a backbone, tries to load it.
 pub(crate) fn run(command: CheckpointCommand) -> Result<Status> {
-    let CheckpointCommand::Show { file, backbone, set, json, plugins } = command;
+    let (file, backbone, set, json, plugins) = match command {
+        CheckpointCommand::Show { file, backbone, set, json, plugins } => {
+            (file, backbone, set, json, plugins)
+        }
+        CheckpointCommand::Convert { input, output, layout, root } => {
+            return super::convert::run(&input, &output, layout, root.as_deref());
+        }
+    };
     let read = checkpoint::read(&file)?;
     let tensors: Vec<(String, Vec<usize>, String)> = read
         .tensors

@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
+mod convert;
 pub(crate) mod data;
 mod data_pack;
 pub(crate) mod demo;

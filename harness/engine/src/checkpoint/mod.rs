@@ -1,7 +1,7 @@
 //! Checkpoints in and out.
 //!
 //! Reads `.safetensors`, PyTorch files (`.pth`, `.pth.tar`, `.pt`; zip and legacy) and NumPy `.npz`;
-//! writes `.safetensors` through a temporary file and a rename. Pickles are interpreted by a small
+//! writes `.safetensors` and `.pth` through a temporary file and a rename. Pickles are interpreted by a small
 //! machine of our own that knows tensors, containers and scalars; nothing a file names is ever
 //! executed.
 mod constructors;
@@ -11,6 +11,7 @@ mod safe;
 #[cfg(test)]
 mod tests;
 mod torch;
+mod torch_out;
 mod zip;
 
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use safe::write_safetensors;
+pub use torch_out::write_torch;
 
 /// How a file stored its tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]

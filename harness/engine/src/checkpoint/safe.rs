@@ -68,7 +68,7 @@ pub fn write_safetensors(
 }
 
 /// Writes beside `path`, syncs, and renames.
-fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".tmp-{}", std::process::id()));
@@ -113,7 +113,7 @@ fn dtype_out(dtype: DType) -> Option<&'static str> {
 }
 
 /// Elements as little-endian bytes, row-major.
-fn raw_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+pub(super) fn raw_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {

@@ -249,3 +249,174 @@ fn other_files_are_named_as_such() {
     assert!(message.contains("neither PyTorch nor NumPy"), "{message}");
     assert!(matches!(read(Path::new("/nonexistent")), Err(Error::Io { .. })));
 }
+
+/// Tensors of every dtype and odd shapes.
+fn assortment() -> BTreeMap<String, Tensor> {
+    let make = |n: usize, dims: &[usize], dtype| {
+        let values: Vec<f32> = (0..n).map(|i| (i as f32 - 2.0) * 1.25).collect();
+        Tensor::from_vec(values, dims, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+    };
+    let mut out = BTreeMap::new();
+    out.insert("blocks.0.weight".to_owned(), make(6, &[2, 3], DType::F32).t().unwrap()); // not contiguous
+    out.insert("half".to_owned(), make(5, &[5], DType::F16));
+    out.insert("brain".to_owned(), make(4, &[1, 2, 2], DType::BF16));
+    out.insert("double".to_owned(), make(3, &[3], DType::F64));
+    out.insert("steps".to_owned(), make(300, &[300], DType::I64));
+    out.insert("scalar".to_owned(), make(1, &[], DType::F32));
+    out.insert("empty".to_owned(), make(0, &[0, 4], DType::F32));
+    out.insert("bytes".to_owned(), Tensor::from_vec(vec![0u8, 255], 2, &Device::Cpu).unwrap());
+    out
+}
+
+fn flat_bits(t: &Tensor) -> Vec<u64> {
+    let v: Vec<f64> = t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    v.into_iter().map(f64::to_bits).collect()
+}
+
+#[test]
+fn torch_files_come_back_equal_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = assortment();
+    let order = vec!["steps".to_owned(), "half".to_owned(), "absent".to_owned()];
+    for root in [None, Some("model")] {
+        let path = folder.path().join("w.pth");
+        write_torch(&path, &tensors, &order, root).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!((found.container, found.root.as_str()), (Container::TorchZip, root.unwrap_or("")));
+        assert_eq!(found.order[..2], order[..2]);
+        assert_eq!(found.tensors.len(), tensors.len());
+        for (name, want) in &tensors {
+            let got = &found.tensors[name];
+            assert_eq!((got.dims(), got.dtype()), (want.dims(), want.dtype()), "{name}");
+            assert_eq!(flat_bits(got), flat_bits(want), "{name}");
+        }
+        let first = std::fs::read(&path).unwrap();
+        write_torch(&path, &tensors, &order, root).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first, "equal content, equal bytes");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    let odd = BTreeMap::from([("u".to_owned(), Tensor::zeros(2, DType::U32, &Device::Cpu).unwrap())]);
+    let error = write_torch(&folder.path().join("u.pth"), &odd, &[], None).unwrap_err().to_string();
+    assert!(error.contains("u: dtype U32"), "{error}");
+}
+
+/// The whole file, byte by byte, of one small tensor: what `torch.load` was seen to accept.
+#[test]
+fn a_torch_file_has_the_bytes_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.pth");
+    let w = Tensor::from_vec(vec![1f32, -2.0], (1, 2), &Device::Cpu).unwrap();
+    write_torch(&path, &BTreeMap::from([("w".to_owned(), w)]), &[], None).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let pickle: &[u8] = b"\x80\x02ccollections\nOrderedDict\n)R(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage\
+ctorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuK\x02tQK\0(K\x01K\x02t(K\x02K\x01t\x89ccollections\nOrderedDict\n)RtRu.";
+    assert_eq!(&bytes[64..64 + pickle.len()], pickle);
+    let archive = zip::Archive::open(&bytes).unwrap();
+    let names: Vec<&str> = archive.members.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["archive/data.pkl", "archive/byteorder", "archive/data/0", "archive/version"]);
+    let data = [1f32.to_le_bytes(), (-2f32).to_le_bytes()].concat();
+    let at = bytes.windows(8).position(|w| w == data).unwrap();
+    assert_eq!(at % 64, 0, "storages are aligned");
+}
+
+/// With PyTorch at hand: it reads what we wrote, restricted to weights, and finds the same numbers.
+#[test]
+fn pytorch_reads_what_we_write() {
+    let python = std::env::var("FACEBENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has_torch = std::process::Command::new(&python).args(["-c", "import torch"]).output();
+    if !has_torch.is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: `{python}` has no torch; set FACEBENCH_PYTHON to one that has");
+        return;
+    }
+    const SCRIPT: &str = "
+import sys, json, torch
+d = torch.load(sys.argv[1], weights_only=True)
+d = d['model'] if 'model' in d else d
+print(json.dumps({k: [str(t.dtype), list(t.shape), t.double().flatten().tolist()] for k, t in d.items()}))";
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = assortment();
+    for root in [None, Some("model")] {
+        let path = folder.path().join("w.pth");
+        write_torch(&path, &tensors, &[], root).unwrap();
+        let out = std::process::Command::new(&python).args(["-c", SCRIPT]).arg(&path).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        assert_eq!(said.as_object().unwrap().len(), tensors.len());
+        for (name, want) in &tensors {
+            let (dims, values): (Vec<usize>, Vec<f64>) = (
+                serde_json::from_value(said[name][1].clone()).unwrap(),
+                serde_json::from_value(said[name][2].clone()).unwrap(),
+            );
+            assert_eq!(dims, want.dims(), "{name}");
+            assert_eq!(values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), flat_bits(want), "{name}");
+            let kind = match want.dtype() {
+                DType::F32 => "float32",
+                DType::F64 => "float64",
+                DType::F16 => "float16",
+                DType::BF16 => "bfloat16",
+                DType::I64 => "int64",
+                _ => "uint8",
+            };
+            assert_eq!(said[name][0], format!("torch.{kind}"), "{name}");
+        }
+    }
+}
+
+/// Every sixty-fourth of a file missing, each bit of its structure flipped in turn: an error or data, never a panic.
+#[test]
+fn truncation_and_flipped_bits_are_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pth, safe) = (folder.path().join("w.pth"), folder.path().join("w.safetensors"));
+    write_torch(&pth, &assortment(), &[], Some("model")).unwrap();
+    write_safetensors(&safe, &assortment(), &BTreeMap::new()).unwrap();
+    let array = zip_of("w.npy", &npy("<f4", "False", "(2, 3)", &[1; 24]));
+    let files = [std::fs::read(&pth).unwrap(), std::fs::read(&safe).unwrap(), array];
+    for bytes in &files {
+        for part in 0..64 {
+            assert!(
+                read_bytes(&bytes[..bytes.len() * part / 64]).is_err(),
+                "{part}/64 of a file was accepted"
+            );
+        }
+        let step = (bytes.len() / 400).max(1);
+        for at in (0..bytes.len()).step_by(step) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            drop(read_bytes(&damaged)); // an error, or other data
+        }
+    }
+}
+
+/// Sizes that a few bytes merely claim are never allocated.
+#[test]
+fn claimed_sizes_are_checked_before_memory_is_taken() {
+    let mut bomb = zip_of("w.npy", &npy("<f4", "False", "(1000000, 1000000)", &[0; 16]));
+    assert!(read_bytes(&bomb).is_err());
+    // a stored member that says it has 4 GiB
+    let directory = bomb.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    bomb[directory + 20..directory + 28].copy_from_slice(&[0xF0, 0xFF, 0xFF, 0xFF, 0xF0, 0xFF, 0xFF, 0xFF]);
+    assert!(read_bytes(&bomb).unwrap_err().to_string().contains("outside the file"));
+    // a deflated member that says it grows 100,000 times
+    bomb[directory + 10] = 8;
+    bomb[directory + 20..directory + 24].copy_from_slice(&40u32.to_le_bytes());
+    assert!(read_bytes(&bomb).is_err());
+    let mut header =
+        br#"{"w":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}"#.to_vec();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let file = [&(header.len() as u64).to_le_bytes()[..], &header, &[0; 16]].concat();
+    assert!(read_bytes(&file).is_err());
+    let file = [&u64::MAX.to_le_bytes()[..], b"{", &[0; 64]].concat();
+    assert!(read_bytes(&file).is_err());
+}
+
+/// Member names are names, never paths that are opened or written.
+#[test]
+fn paths_in_an_archive_go_nowhere() {
+    for name in ["../../escape.npy", "/etc/passwd.npy", "a\\..\\b.npy", "\u{0}.npy"] {
+        let found = read_bytes(&zip_of(name, &npy("<f4", "False", "(1,)", &[0; 4])));
+        if let Ok(found) = found {
+            assert_eq!(found.tensors.keys().collect::<Vec<_>>(), [name.strip_suffix(".npy").unwrap()]);
+        }
+    }
+    assert!(!Path::new("../../escape.npy").exists());
+}

@@ -102,7 +102,7 @@ fn member(bytes: &[u8], at: usize) -> Result<(Member, usize), String> {
         return Err(format!("zip member {text} is encrypted"));
     }
     let local = header.checked_add(26).ok_or("the zip directory is damaged")?;
-    let start = header + 30 + word(bytes, local, 2)? + word(bytes, local + 2, 2)?;
+    let start = header.saturating_add(30 + word(bytes, local, 2)? + word(bytes, local + 2, 2)?);
     let member = Member { name: text, method: word(bytes, at + 10, 2)? as u16, start, stored, size };
     Ok((member, end + comment))
 }
