@@ -57,6 +57,13 @@ pub(crate) fn average(t: &Tensor, x: &Tensor, m: f64) -> Result<()> {
     )
 }
 
+/// `a += x`, where `x` may be bf16.
+pub(crate) fn add(a: &Tensor, x: &Tensor) -> Result<()> {
+    let (n, x) = (a.elem_count(), flat(x)?);
+    // (float *a, const T *x, i64 n)
+    launch("add", Some(x.dtype()), Grid::elements(n), &[Arg::T(a), Arg::T(&x), Arg::L(n)])
+}
+
 /// `x *= factor`
 pub(crate) fn scale(x: &Tensor, factor: f64) -> Result<()> {
     let n = x.elem_count();

@@ -5,29 +5,40 @@
 //! there is nothing to run the kernels with, and the tests say so.
 use super::launch::Grid;
 use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::selftest;
+use candle_core::{Tensor, Var};
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-type Emulate = unsafe extern "C" fn(*const c_char, c_int, c_int, c_int, c_int, *mut *mut c_void) -> c_int;
+type Emulate =
+    unsafe extern "C" fn(*const c_char, c_int, c_int, c_int, c_int, c_int, *mut *mut c_void) -> c_int;
+
+/// In which order the threads of a block take their turns.
+#[derive(Clone, Copy)]
+enum Turns {
+    Up,
+    Down,
+}
 
 thread_local! {
-    static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    static ACTIVE: Cell<Option<Turns>> = const { Cell::new(None) };
 }
 
 /// Whether kernels of this thread run on CPU tensors.
 pub(super) fn emulated() -> bool {
-    ACTIVE.get()
+    ACTIVE.get().is_some()
 }
 
 /// Runs `f` with the kernels on CPU tensors; `None` without a C++ compiler.
-pub(crate) fn emulating<R>(f: impl FnOnce() -> R) -> Option<R> {
+fn emulating<R>(turns: Turns, f: impl FnOnce() -> R) -> Option<R> {
     library()?;
-    ACTIVE.set(true);
+    ACTIVE.set(Some(turns));
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    ACTIVE.set(false);
+    ACTIVE.set(None);
     Some(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
@@ -77,6 +88,7 @@ pub(super) fn emulate(kernel: &str, grid: Grid, words: &mut [u64]) -> Result<()>
             number(grid.y),
             number(grid.block),
             number(grid.shared),
+            c_int::from(matches!(ACTIVE.get(), Some(Turns::Down))),
             arguments.as_mut_ptr(),
         )
     };
@@ -90,14 +102,37 @@ pub(super) fn emulate(kernel: &str, grid: Grid, words: &mut [u64]) -> Result<()>
 
 #[test]
 fn every_operation_agrees_with_the_reference() {
-    let Some(rows) = emulating(|| {
-        crate::selftest::run(&candle_core::Device::Cpu, &crate::selftest::Options { half: true }).unwrap()
-    }) else {
-        return;
+    for turns in [Turns::Up, Turns::Down] {
+        let run = || selftest::run(&candle_core::Device::Cpu, &selftest::Options { half: true }).unwrap();
+        let Some(rows) = emulating(turns, run) else { return };
+        let failed: Vec<String> = rows.iter().filter(|row| !row.pass).map(|row| format!("{row:?}")).collect();
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+        assert!(rows.iter().filter(|row| row.dtype == "bf16").count() > 10, "{rows:#?}");
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_order_of_threads() {
+    let run = || {
+        let x = Rng::new("test", 0, &[]);
+        let values = |n: usize, mut rng: Rng| (0..n).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
+        let var = |dims: &[usize], part| {
+            let t = Tensor::from_vec(
+                values(dims.iter().product(), x.clone().at(part)),
+                dims,
+                &candle_core::Device::Cpu,
+            );
+            Var::from_tensor(&t.unwrap()).unwrap()
+        };
+        let (x, w, b) = (var(&[300, 40], 0), var(&[40], 1 << 20), var(&[40], 1 << 21));
+        let y = crate::ops::layer_norm(&x, &w, &b, 1e-6).unwrap();
+        let y = crate::ops::softmax(&y, 1).unwrap();
+        let grads = crate::backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+        [&x, &w, &b].map(|v| grads.get(v).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
     };
-    let failed: Vec<String> = rows.iter().filter(|row| !row.pass).map(|row| format!("{row:?}")).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(rows.iter().filter(|row| row.dtype == "bf16").count() > 10, "{rows:#?}");
+    if let (Some(up), Some(down)) = (emulating(Turns::Up, run), emulating(Turns::Down, run)) {
+        assert_eq!(up, down);
+    }
 }
 
 #[test]

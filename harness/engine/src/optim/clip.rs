@@ -66,6 +66,10 @@ pub fn accumulate_gradients(
                 old.inplace_op2(&new, &AddOp)?;
                 old
             }
+            Some(old) if cuda::applies(&old) && cuda::reads(&new) => {
+                cuda::add(&old, &new)?;
+                old
+            }
             Some(old) => old.add(&new)?,
             None => new,
         };

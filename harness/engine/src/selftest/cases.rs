@@ -1,7 +1,10 @@
 //! The list of compared operations, with sizes that are not multiples of anything.
 use crate::error::Result;
 use crate::ops::{self, BlockWeights, BranchScales, losses};
-use crate::optim::{Adam, AdamConfig, AdamW, Group, clip_global_norm, ema_update, global_norm};
+use crate::optim::{
+    Adam, AdamConfig, AdamW, Group, Lars, LarsConfig, Sgd, SgdConfig, accumulate_gradients, clip_global_norm,
+    ema_update, global_norm,
+};
 use crate::params::{Init, ParamStore};
 use crate::rng::Rng;
 use candle_core::{Tensor, Var};
@@ -227,6 +230,30 @@ fn updates() -> Vec<Case> {
                 let mut optimiser = Adam::new(groups, AdamConfig::default())?;
                 Ok(Box::new(move |grads, lr| optimiser.step(grads, lr)))
             })
+        })
+        .update(),
+        case("sgd, momentum", &[&[7, 301], &[7, 301]], |t| {
+            optimise(t, |groups| {
+                let config = SgdConfig { momentum: 0.9, nesterov: true, decoupled: false };
+                let mut optimiser = Sgd::new(groups, config)?;
+                Ok(Box::new(move |grads, lr| optimiser.step(grads, lr)))
+            })
+        })
+        .update(),
+        case("lars", &[&[7, 301], &[7, 301]], |t| {
+            optimise(t, |groups| {
+                let mut optimiser = Lars::new(groups, LarsConfig::default())?;
+                Ok(Box::new(move |grads, lr| optimiser.step(grads, lr)))
+            })
+        })
+        .update(),
+        case("accumulate_gradients", &[&[3, 301], &[3, 301]], |t| {
+            let var = Var::from_tensor(&t[0].force_contiguous()?)?;
+            let named = [("p".to_owned(), var.clone())];
+            let mut grads = crate::backward(&var.mul(&t[1])?.sum_all()?)?;
+            let mut more = crate::backward(&var.sqr()?.sum_all()?)?;
+            accumulate_gradients(&mut grads, &mut more, &named)?;
+            Ok(grads.get(&var).map_or_else(|| var.zeros_like(), |g| Ok(g.clone()))?)
         })
         .update(),
         case("ema_update", &[&[3, 301], &[3, 301]], |t| {

@@ -1,12 +1,14 @@
 // Runs the kernels on the processor, one block at a time, so that they can be tested without a GPU.
 //
 // The threads of a block are coroutines; at a barrier each hands over to the next, so all reach it before any goes on.
-// A barrier that some threads leave out ends in an error, not in a wrong result. Warps run no closer together than the
-// barriers inside the emulated shuffles make them, and memory is ordered, so races between warps that a barrier should
-// prevent may go unseen: what this proves is indices, launch shapes, argument order and arithmetic.
+// A barrier that some threads leave out ends in an error, not in a wrong result. Threads run in turn, upwards or
+// downwards; a result that needs a barrier the kernel does not have differs between the two. Shuffles are barriers of
+// the whole block here and memory is ordered, so not every race shows: what this proves is indices, launch shapes,
+// argument order and arithmetic.
 #define FB_EMULATE
 #include "kernels.cu"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <ucontext.h>
@@ -57,19 +59,21 @@ const void *fb_exchange(const void *mine, unsigned bytes, int partner) {
 }
 
 // 0, or 1: no such kernel, 2: more threads or shared memory than a GPU allows, 3: threads disagree about barriers.
-extern "C" int fb_emulate(const char *name, int grid_x, int grid_y, int block, int shared, void **args) {
+// `down`: the last thread of a block goes first.
+extern "C" int fb_emulate(const char *name, int grid_x, int grid_y, int block, int shared, int down, void **args) {
   const auto found = kernels().find(name);
   if (found == kernels().end()) return 1;
   if (block < 1 || block > 1024 || block % 32 || shared > 48 * 1024 || grid_x < 1 || grid_y < 1 || grid_y > 65535)
     return 2;
   running = found->second, arguments = args;
-  std::vector<unsigned char> memory(shared + 16, 0xff); // not zero: what a kernel forgets to write shows
+  std::vector<unsigned char> memory(shared + 16);
   fb_shared = memory.data() + 16 - reinterpret_cast<uintptr_t>(memory.data()) % 16;
   threads.resize(block);
   blockDim = {block, 1, 1}, gridDim = {grid_x, grid_y, 1};
   for (int y = 0; y < grid_y; y++)
     for (int x = 0; x < grid_x; x++) {
       blockIdx = {x, y, 0};
+      std::fill(memory.begin(), memory.end(), 0xff); // NaN: what a kernel forgets to write shows
       for (Thread &t : threads) {
         t.stack.resize(32 * 1024);
         t.done = false, t.barriers = t.exchanges = 0;
@@ -80,7 +84,8 @@ extern "C" int fb_emulate(const char *name, int grid_x, int grid_y, int block, i
       }
       for (bool open = true; open;) {
         open = false;
-        for (int i = 0; i < block; i++) {
+        for (int k = 0; k < block; k++) {
+          const int i = down ? block - 1 - k : k;
           if (threads[i].done) continue;
           threadIdx = {i, 0, 0};
           swapcontext(&scheduler, &threads[i].context);

@@ -29,6 +29,14 @@ template <typename T> __device__ void average(T *t, const T *x, i64 n, float m) 
 FB_EXPORT(average, (t, x, n, m))
 #undef PARAMETERS
 
+// a += x
+template <typename T> __device__ void add(float *a, const T *x, i64 n) {
+  for (i64 i = first(); i < n; i += stride()) a[i] += get(x, i);
+}
+#define PARAMETERS(T) (float *a, const T *x, i64 n)
+FB_EXPORT(add, (a, x, n))
+#undef PARAMETERS
+
 // x *= factor
 template <typename T> __device__ void scale(T *x, i64 n, float factor) {
   for (i64 i = first(); i < n; i += stride()) put(x, i, get(x, i) * factor);
