@@ -11,6 +11,7 @@ mod nvcc;
 mod patch;
 mod workspace;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,7 +38,8 @@ struct Arguments {
 /// Runs the command; the result is the exit code.
 pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
     let Some(arguments) = parse(words)? else {
-        println!("{USAGE}");
+        // a closed pipe is no reason to panic
+        let _ = writeln!(std::io::stdout(), "{USAGE}");
         return Ok(0);
     };
     if !cfg!(target_os = "linux") {
@@ -60,7 +62,7 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
     let workspace = workspace::mirror(root, &place)?;
     build(&workspace, &place, &home, arguments.check)?;
     if !arguments.check {
-        println!("{}", place.join("build/release/facebench").display());
+        let _ = writeln!(std::io::stdout(), "{}", place.join("build/release/facebench").display());
     }
     Ok(0)
 }
