@@ -275,3 +275,47 @@ fn the_efficiency_table_joins_cost_and_quality_of_every_row() {
     assert!(text.contains("All on test, cpu, 2 threads.") && text.contains("0.0004"), "{text}");
     stored(&table, "efficiency");
 }
+
+#[test]
+fn cross_manipulation_ranks_within_each_training() {
+    let mut protocol = facebench_protocols::Protocol::builtin("dfd-cross").unwrap().unwrap();
+    protocol.id = "dfd-two-trainings".into();
+    let tests: Vec<_> = protocol.folds[0].tests.iter().take(3).cloned().collect();
+    let fold = |name: &str, seen: usize| {
+        let mut fold = protocol.folds[0].clone();
+        fold.name = name.into();
+        fold.tests = tests.clone();
+        fold.tests.iter_mut().enumerate().for_each(|(i, t)| t.in_domain = i == seen);
+        fold
+    };
+    protocol.folds = vec![fold("A", 0), fold("B", 1)];
+    let dir = tempfile::tempdir().unwrap();
+    for (model, quality) in [("FS-VFM", 0.6), ("MAE", 0.2)] {
+        Made { protocol: "dfd-two-trainings", model, quality, ..Made::default() }
+            .write_as(dir.path(), &protocol);
+    }
+    let runs = load(dir.path());
+    let tables = for_protocol("dfd-two-trainings", &runs, std::slice::from_ref(&protocol)).unwrap();
+    let [table] = &tables[..] else { panic!("one table") };
+    assert_eq!(
+        table.groups.iter().map(|g| g.title.as_str()).collect::<Vec<_>>(),
+        ["trained on A", "trained on B"]
+    );
+    assert_eq!(table.columns.len(), 4);
+    let keys: Vec<String> = table.columns.iter().map(crate::table::Column::key).collect();
+    let mean = |g: usize, seen: usize| {
+        let unseen: Vec<f64> = (0..3).filter(|i| *i != seen).map(|i| value(table, g, 0, &keys[i])).collect();
+        unseen.iter().sum::<f64>() / 2.0
+    };
+    assert!((value(table, 0, 0, &keys[3]) - mean(0, 0)).abs() < 1e-12);
+    assert!((value(table, 1, 0, &keys[3]) - mean(1, 1)).abs() < 1e-12);
+    let best = crate::table::marks(table);
+    assert!(best.iter().all(|g| g[0][3] == crate::table::Mark::Best), "a best row in every group");
+    let text = text(table);
+    assert!(text.contains("386 of 1.2 M parameters trained") && text.contains("within each group"), "{text}");
+    let out = dir.path().join("report");
+    let options = crate::Options { protocols: vec![protocol], ..crate::Options::new(&[crate::Output::Html]) };
+    crate::report_of(&runs, &out, &options).unwrap();
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("trained on A: FS-VFM (faces), linear leads"), "the verdict names each training");
+}
