@@ -86,10 +86,12 @@ fn reports_come_in_every_form() {
 fn checkpoints_say_what_they_are_and_what_would_load() {
     let b = Bench::new();
     let file = one(&finished().join("runs"), "pretrain-").join("model.safetensors");
-    b.run(&["checkpoint", "show", text(&file)]).ok().stdout_has("blocks.0.attn.qkv.weight");
+    let said = b.run(&["checkpoint", "show", text(&file), "--keys"]).ok();
+    said.stdout_has("blocks.0.attn.qkv.weight")
+        .stdout_has("--backbone fsvfm -s size=micro: loads completely");
     let args = ["checkpoint", "show", text(&file), "--backbone", "fsvfm", "-s", "size=micro", "--json"];
     let said = b.run(&args).ok().json();
-    assert_eq!(said["backbone"]["loads"], true, "{said}");
+    assert_eq!(said["backbones"][0]["fits"], true, "{said}");
     b.run(&["checkpoint", "show", text(&file), "--backbone", "fsvfm", "-s", "size=small"])
         .code(42)
         .stderr_has("would not load");

@@ -42,6 +42,7 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Run(args) => commands::run::run(&args),
+        Command::Features(args) => commands::features::run(&args),
         Command::Mask(args) => commands::mask::run(&args),
         Command::Metrics(args) => commands::metrics::run(&args),
         Command::Report(args) => commands::report::run(&args),

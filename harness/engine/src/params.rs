@@ -92,9 +92,17 @@ pub struct Count {
     pub trainable: u64,
 }
 
+/// What becomes of a parameter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Trains,
+    Fixed,
+    State,
+}
+
 struct Entry {
     var: Var,
-    trains: bool,
+    role: Role,
 }
 
 type Predicate = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -104,6 +112,8 @@ struct State {
     provided: BTreeMap<String, Tensor>,
     initialised: BTreeSet<String>,
     frozen: Predicate,
+    /// Shapes asked for, of a store without values.
+    shapes: Option<BTreeMap<String, Vec<usize>>>,
 }
 
 /// The parameters of a model. Clones share the same parameters.
@@ -123,8 +133,24 @@ impl ParamStore {
             provided: BTreeMap::new(),
             initialised: BTreeSet::new(),
             frozen: Box::new(|_| false),
+            shapes: None,
         };
         Self { device: device.clone(), dtype, seed, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// A store that only notes names and shapes: what it hands out takes no memory and must not be computed with. For
+    /// questions about a model of any size.
+    pub fn shapes_only() -> Self {
+        let store = Self::new(&Device::Cpu, DType::F32, 0);
+        store.state().shapes = Some(BTreeMap::new());
+        store
+    }
+
+    /// Shapes by name; of every parameter asked for so far.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        let state = self.state();
+        let dims = |(n, e): (&String, &Entry)| (n.clone(), e.var.dims().to_vec());
+        state.shapes.clone().unwrap_or_else(|| state.entries.iter().map(dims).collect())
     }
 
     /// The device parameters live on.
@@ -156,17 +182,27 @@ impl ParamStore {
     /// The parameter `name`. Created on the first call; later calls return the same parameter and
     /// must ask for the same shape.
     pub fn get(&self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<Tensor> {
-        self.get_or_create(name, &shape.into(), init, false)
+        self.get_or_create(name, &shape.into(), init, Role::Trains)
     }
 
     /// Like [`ParamStore::get`] for a tensor that never trains but belongs to the checkpoint, such
     /// as a fixed position table.
     pub fn get_fixed(&self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<Tensor> {
-        self.get_or_create(name, &shape.into(), init, true)
+        self.get_or_create(name, &shape.into(), init, Role::Fixed)
     }
 
-    fn get_or_create(&self, name: &str, shape: &Shape, init: &Init, fixed: bool) -> Result<Tensor> {
+    /// Like [`ParamStore::get_fixed`] for a tensor that operations change in place while training, such as running
+    /// statistics. See [`ParamStore::states`].
+    pub fn get_state(&self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<Tensor> {
+        self.get_or_create(name, &shape.into(), init, Role::State)
+    }
+
+    fn get_or_create(&self, name: &str, shape: &Shape, init: &Init, role: Role) -> Result<Tensor> {
         let mut state = self.state();
+        if let Some(shapes) = &mut state.shapes {
+            shapes.insert(name.to_owned(), shape.dims().to_vec());
+            return Ok(Tensor::zeros((), self.dtype, &self.device)?.broadcast_as(shape.clone())?);
+        }
         if !state.entries.contains_key(name) {
             let value = match state.provided.get(name) {
                 Some(given) => {
@@ -187,14 +223,18 @@ impl ParamStore {
                     Tensor::from_vec(values, shape.clone(), &self.device)?.to_dtype(self.dtype)?
                 }
             };
-            let trains = !fixed && !(state.frozen)(name);
-            state.entries.insert(name.to_owned(), Entry { var: Var::from_tensor(&value)?, trains });
+            let role = if role == Role::Trains && (state.frozen)(name) { Role::Fixed } else { role };
+            state.entries.insert(name.to_owned(), Entry { var: Var::from_tensor(&value)?, role });
         }
         let Some(entry) = state.entries.get(name) else {
             return Err(Error::argument("ParamStore::get", "an entry", name));
         };
         check_shape(name, shape, &entry.var)?;
-        Ok(if entry.trains { entry.var.as_tensor().clone() } else { entry.var.as_detached_tensor() })
+        Ok(if entry.role == Role::Trains {
+            entry.var.as_tensor().clone()
+        } else {
+            entry.var.as_detached_tensor()
+        })
     }
 
     /// Names that were provided but never asked for.
@@ -227,9 +267,17 @@ impl ParamStore {
         self.state()
             .entries
             .iter()
-            .filter(|(_, e)| e.trains)
+            .filter(|(_, e)| e.role == Role::Trains)
             .map(|(n, e)| (n.clone(), e.var.clone()))
             .collect()
+    }
+
+    /// What operations change beside training, by name: running statistics. Detached, sharing storage. It belongs to
+    /// whatever is saved of a tuned model.
+    pub fn states(&self) -> BTreeMap<String, Tensor> {
+        let state = self.state();
+        let found = state.entries.iter().filter(|(_, e)| e.role == Role::State);
+        found.map(|(n, e)| (n.clone(), e.var.as_detached_tensor())).collect()
     }
 
     /// Every parameter with its variable, sorted by name, trained or not.
@@ -243,7 +291,7 @@ impl ParamStore {
         for entry in self.state().entries.values() {
             let n = entry.var.elem_count() as u64;
             count.total += n;
-            count.trainable += if entry.trains { n } else { 0 };
+            count.trainable += if entry.role == Role::Trains { n } else { 0 };
         }
         count
     }
@@ -337,6 +385,24 @@ mod tests {
         assert!(!body.track_op() && head.track_op() && !table.track_op());
         assert_eq!(s.trainable().iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["head.w"]);
         assert_eq!(s.count(), Count { total: 8, trainable: 3 });
+    }
+
+    #[test]
+    fn state_does_not_train_and_is_changed_in_place() {
+        let s = store(0);
+        let mean = s.get_state("bn.running_mean", 2, &Init::ZEROS).unwrap();
+        assert!(!mean.track_op() && s.trainable().is_empty());
+        mean.slice_set(&Tensor::new(&[1.0f32, 2.0], &Device::Cpu).unwrap(), 0, 0).unwrap();
+        assert_eq!(s.states()["bn.running_mean"].to_vec1::<f32>().unwrap(), [1.0, 2.0]);
+        assert_eq!(s.count(), Count { total: 2, trainable: 0 });
+    }
+
+    #[test]
+    fn a_store_without_values_knows_shapes_of_any_size() {
+        let s = ParamStore::shapes_only();
+        let w = s.get("w", (1 << 30, 1 << 20), &normal()).unwrap();
+        assert_eq!(w.dims(), [1 << 30, 1 << 20]);
+        assert_eq!(s.shapes()["w"], [1 << 30, 1 << 20]);
     }
 
     #[test]

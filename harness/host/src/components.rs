@@ -122,9 +122,9 @@ impl Backbone {
 
     /// Tokens (B,1+n,D) → features (B,D), as the published model pools; for [`Purpose::Downstream`].
     pub fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
-        let [batch, _, width] = self.who.rank::<3>("pool", tokens)?;
+        let [batch, ..] = self.who.rank::<3>("pool", tokens)?;
         let out = self.object.pool(&raw(tokens.clone()));
-        self.who.tensor("pool", out, &[batch, width])
+        self.who.tensor("pool", out, &[batch, self.info.pooled_width()])
     }
 
     /// Group of one of its parameters (name without the prefix) for layer-wise decay, 0..=depth+1.

@@ -20,6 +20,7 @@ pub mod template;
 
 pub use components::{Backbone, Head, Masking};
 pub use error::{HostError, Result};
-pub use facebench_abi::describe::{BackboneInfo, FeatureSpec, KeyMap, Scope};
+pub use facebench_abi::describe::{BackboneInfo, FeatureSpec, KeyMap, Resize, Scope, Target};
+pub use facebench_abi::text::glob;
 pub use registry::{Kind, Lock, PluginDir, PluginInfo, Plugins, check_file, default_dirs};
 pub use runctx::{Purpose, RunCtx};

@@ -71,8 +71,11 @@ impl Detector {
         let store = ParamStore::new(&job.device, DType::F32, spec.seed);
         let ctx = RunCtx::new(&job.device, DType::F32, spec.seed);
 
-        let features =
-            FeatureSpec { width: info.width, tokens: info.prefix_tokens + info.patches(), classes: 2 };
+        let features = FeatureSpec {
+            width: info.pooled_width(),
+            tokens: info.prefix_tokens + info.patches(),
+            classes: 2,
+        };
         let head = plugins.head(&spec.head.plugin, &spec.head.json(), &features, &store, "", &ctx)?;
         let of_head: BTreeSet<String> = store.names().into_iter().collect();
         let scope = head.scope().clone();
@@ -116,9 +119,10 @@ impl Detector {
         self.scope == Scope::HeadOnly
     }
 
-    /// The trained parameters, by name.
+    /// The trained parameters and the running statistics that changed with them, by name.
     pub fn trained(&self) -> BTreeMap<String, Tensor> {
-        self.store.trainable().into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect()
+        let trained = self.store.trainable().into_iter().map(|(n, v)| (n, v.as_detached_tensor()));
+        trained.chain(self.store.states()).collect()
     }
 
     /// Features of images (B, 3, H, W).

@@ -6,10 +6,12 @@
 //! command line and the place of results are other crates' business.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod arrays;
 pub mod batches;
 pub mod curves;
 mod descent;
 pub mod detector;
+pub mod encoder;
 mod error;
 pub mod faces;
 pub mod frames;

@@ -220,6 +220,8 @@ impl Init {
     pub const XAVIER_KIND: u32 = 3;
     /// U(±b)
     pub const UNIFORM_KIND: u32 = 4;
+    /// all elements `a`; never trains, operations change it (running statistics), saved with what was trained
+    pub const STATE_KIND: u32 = 5;
 
     /// All zeros.
     pub const ZEROS: Self = Self::constant(0.0);
@@ -243,6 +245,10 @@ impl Init {
     /// Uniform on (−bound, bound).
     pub const fn uniform(bound: f64) -> Self {
         Self { kind: Self::UNIFORM_KIND, a: 0.0, b: bound }
+    }
+    /// State: starts with every element `v`, never trains, is changed by operations such as batch norm while training.
+    pub const fn state(v: f64) -> Self {
+        Self { kind: Self::STATE_KIND, a: v, b: 0.0 }
     }
     /// PyTorch's default for linear and convolution layers: U(±1/√fan_in).
     pub fn torch_default(fan_in: usize) -> Self {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::glob;
+use crate::text::{captures, fill, glob};
 
 /// What the program must know of a backbone before any weight exists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,12 +29,20 @@ pub struct BackboneInfo {
     pub std: [f32; 3],
     /// How `pool` makes one vector: a word for tables.
     pub pooling: String,
+    /// Width of what `pool` makes; D when absent. Other than D after a published projection.
+    #[serde(default)]
+    pub pooled: Option<usize>,
 }
 
 impl BackboneInfo {
     /// N, the number of patches.
     pub fn patches(&self) -> usize {
         self.grid.0 * self.grid.1
+    }
+
+    /// Width of what `pool` makes.
+    pub fn pooled_width(&self) -> usize {
+        self.pooled.unwrap_or(self.width)
     }
 }
 
@@ -61,10 +69,33 @@ pub enum Scope {
     Matching(Vec<String>),
 }
 
+/// How a position table is resized when the grid differs. Unknown words are refused by the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resize {
+    /// Bicubic (A = −0.75), half-pixel centres: MAE, DeiT, CLIP.
+    #[default]
+    Bicubic,
+    /// The same with the scale (new + 0.1) / old instead of new / old: DINO and DINOv2.
+    BicubicOffset,
+    /// Bicubic (A = −0.5) with antialiasing: DINOv2 with registers.
+    BicubicAntialias,
+}
+
+/// Tensors that become one parameter, joined along their first dimension.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Patterns of the stripped keys, in order.
+    pub parts: Vec<String>,
+    /// The parameter; its stars take what the patterns' stars matched.
+    pub to: String,
+}
+
 /// How the tensors of one published checkpoint layout map onto a backbone's parameters.
 ///
-/// A key is stripped of the first matching prefix, renamed, and must then be one of the backbone's names, or match
-/// `unused`. A name of the backbone without a tensor must match `missing`. Patterns know `*` only.
+/// A key is stripped of the prefixes; if it is a part of a `join` or the source of a `spread`, that decides, else the
+/// first `rewrite` whose pattern matches, else the first `rename`. The result must be one of the backbone's names, or
+/// match `unused`. A name of the backbone without a tensor must match `missing`. Patterns know `*` only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyMap {
@@ -78,12 +109,41 @@ pub struct KeyMap {
     pub strip: Vec<String>,
     /// (old start of the stripped key, new start).
     pub rename: Vec<(String, String)>,
+    /// (pattern of the stripped key, name): the name's stars take what the pattern's stars matched.
+    pub rewrite: Vec<(String, String)>,
+    /// Tensors that are parts of one parameter (separate query, key and value).
+    pub join: Vec<Join>,
+    /// One tensor that is several parameters: (stripped key, names).
+    pub spread: Vec<(String, Vec<String>)>,
+    /// Names (patterns) of matrices that the file holds transposed.
+    pub transpose: Vec<String>,
+    /// (pattern of a name, dimensions of length 1 to put in front).
+    pub lead: Vec<(String, usize)>,
     /// Backbone names that may be absent (they keep their initial values).
     pub missing: Vec<String>,
     /// Checkpoint keys that may be left over (stripped form).
     pub unused: Vec<String>,
-    /// The position table to interpolate when the grid differs: (1, prefix + N, D).
+    /// (pattern of a left-over key, why it is not needed), for people.
+    pub reasons: Vec<(String, String)>,
+    /// The position table to interpolate when the grid differs: (1, rows + N, D).
     pub positions: Option<String>,
+    /// Rows of the position table that belong to no patch; the backbone's prefix tokens when absent.
+    pub position_rows: Option<usize>,
+    /// How the position table is interpolated.
+    pub resize: Resize,
+    /// Tables of relative positions, (2g−1)² + 3 rows, to interpolate bicubically when the grid differs (pattern).
+    pub relative: Option<String>,
+}
+
+/// Where a tensor of a file goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One parameter (which may turn out to be unused).
+    Name(String),
+    /// A part of a parameter: its name, which part, of how many.
+    Part(String, usize, usize),
+    /// Several parameters.
+    Names(Vec<String>),
 }
 
 impl KeyMap {
@@ -93,18 +153,49 @@ impl KeyMap {
         self.marks.iter().all(|m| keys.clone().any(|k| glob(m, k)))
     }
 
-    /// The backbone's name for a checkpoint key (which may turn out to be unused).
-    pub fn target(&self, key: &str) -> String {
-        let mut name = key;
-        for prefix in &self.strip {
-            name = name.strip_prefix(prefix.as_str()).unwrap_or(name);
+    /// The key without the layout's prefixes.
+    pub fn stripped<'a>(&self, key: &'a str) -> &'a str {
+        self.strip.iter().fold(key, |name, prefix| name.strip_prefix(prefix.as_str()).unwrap_or(name))
+    }
+
+    /// Where a checkpoint key goes.
+    pub fn route(&self, key: &str) -> Target {
+        let name = self.stripped(key);
+        for Join { parts, to } in &self.join {
+            for (i, part) in parts.iter().enumerate() {
+                if let Some(found) = captures(part, name) {
+                    return Target::Part(fill(to, &found), i, parts.len());
+                }
+            }
+        }
+        if let Some((_, names)) = self.spread.iter().find(|(from, _)| from == name) {
+            return Target::Names(names.clone());
+        }
+        for (pattern, to) in &self.rewrite {
+            if let Some(found) = captures(pattern, name) {
+                return Target::Name(fill(to, &found));
+            }
         }
         for (from, to) in &self.rename {
             if let Some(rest) = name.strip_prefix(from.as_str()) {
-                return format!("{to}{rest}");
+                return Target::Name(format!("{to}{rest}"));
             }
         }
-        name.to_string()
+        Target::Name(name.to_string())
+    }
+
+    /// The backbone's name for a checkpoint key (which may turn out to be unused); the first of several.
+    pub fn target(&self, key: &str) -> String {
+        match self.route(key) {
+            Target::Name(name) | Target::Part(name, ..) => name,
+            Target::Names(names) => names.into_iter().next().unwrap_or_default(),
+        }
+    }
+
+    /// Why a left-over key is not needed.
+    pub fn reason(&self, name: &str) -> &str {
+        let found = self.reasons.iter().find(|(pattern, _)| glob(pattern, name));
+        found.map_or("not part of the encoder", |(_, why)| why.as_str())
     }
 
     /// Whether a backbone name may be absent.
@@ -133,6 +224,24 @@ mod tests {
         assert_eq!(map.target("module.backbone.encoder.0.w"), "blocks.0.w");
         assert_eq!(map.target("cls_token"), "cls_token");
         assert!(map.may_leave("head.mlp.0.weight") && !map.may_leave("norm.weight"));
+    }
+
+    #[test]
+    fn keys_are_joined_spread_and_rewritten() {
+        let pair = |a: &str, b: &str| (a.to_string(), b.to_string());
+        let qkv = ["q", "k", "v"].map(|x| format!("layers.*.{x}.weight")).to_vec();
+        let map = KeyMap {
+            join: vec![Join { parts: qkv, to: "blocks.*.qkv.weight".into() }],
+            rewrite: vec![pair("layers.*.ln_1.*", "blocks.*.norm1.*")],
+            spread: vec![("shared".into(), vec!["blocks.0.t".into(), "blocks.1.t".into()])],
+            reasons: vec![pair("text.*", "the text tower")],
+            ..KeyMap::default()
+        };
+        assert_eq!(map.route("layers.3.k.weight"), Target::Part("blocks.3.qkv.weight".into(), 1, 3));
+        assert_eq!(map.route("layers.3.ln_1.bias"), Target::Name("blocks.3.norm1.bias".into()));
+        assert_eq!(map.route("shared"), Target::Names(vec!["blocks.0.t".into(), "blocks.1.t".into()]));
+        assert_eq!(map.reason("text.x"), "the text tower");
+        assert_eq!(map.reason("x"), "not part of the encoder");
     }
 
     #[test]

@@ -11,12 +11,13 @@ pub const MAGIC: [u8; 8] = *b"facebnch";
 /// Incompatible generations of the boundary.
 pub const API_MAJOR: u32 = 1;
 /// Grows when operations are added; informative.
-pub const API_MINOR: u32 = 0;
+pub const API_MINOR: u32 = 1;
 /// The exported symbol.
 pub const HANDSHAKE_SYMBOL: &str = "FACEBENCH_PLUGIN_HANDSHAKE";
 
 /// What this version of the host offers beyond the first table, one word each. A plugin names those it cannot do without.
-pub const FEATURES: &[&str] = &["autograd", "custom-op", "fused-block", "token-ops", "values-param"];
+pub const FEATURES: &[&str] =
+    &["autograd", "convolution", "custom-op", "fused-block", "state-param", "token-ops", "values-param"];
 
 /// What a plugin says of itself before anything else is read.
 #[repr(C)]

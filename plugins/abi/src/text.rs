@@ -43,6 +43,39 @@ pub fn glob(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// What each `*` of `pattern` matches in `name`, in order; `None` when it does not match. The shortest match counts, the
+/// last star takes the rest.
+pub fn captures<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
+    let mut parts = pattern.split('*');
+    let mut rest = name.strip_prefix(parts.next().unwrap_or_default())?;
+    let mut found = Vec::new();
+    let parts: Vec<&str> = parts.collect();
+    for (i, part) in parts.iter().enumerate() {
+        let at = if i + 1 == parts.len() {
+            rest.len()
+                .checked_sub(part.len())
+                .filter(|at| rest.is_char_boundary(*at) && rest.ends_with(part))?
+        } else {
+            rest.find(part)?
+        };
+        found.push(&rest[..at]);
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty().then_some(found)
+}
+
+/// `template` with its stars replaced by these texts, in order; stars beyond them stay.
+pub fn fill(template: &str, texts: &[&str]) -> String {
+    let mut texts = texts.iter();
+    let mut parts = template.split('*');
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        out.push_str(texts.next().copied().unwrap_or("*"));
+        out.push_str(part);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +101,16 @@ mod tests {
         ] {
             assert_eq!(glob(pattern, name), expect, "{pattern} on {name}");
         }
+    }
+
+    #[test]
+    fn stars_are_captured_and_filled_in() {
+        let found = captures("layers.*.attn.*.weight", "layers.11.attn.q.weight").unwrap();
+        assert_eq!(found, ["11", "q"]);
+        assert_eq!(fill("blocks.*.*_w", &found), "blocks.11.q_w");
+        assert_eq!(captures("a.*", "a.b.c"), Some(vec!["b.c"]));
+        assert_eq!(captures("a.*.c", "a.b.d"), None);
+        assert_eq!(captures("abc", "abc"), Some(vec![]));
+        assert_eq!(captures("a*a", "a"), None);
     }
 }

@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
-    CheckpointCommand, DataCommand, MaskArgs, MetricsArgs, PluginCommand, PluginKind, ReportArgs, Scale,
-    SchemaArgs, SchemaOf, TorchLayout,
+    CheckpointCommand, DataCommand, FeaturesArgs, Fit, MaskArgs, MetricsArgs, PluginCommand, PluginKind,
+    ReportArgs, Scale, SchemaArgs, SchemaOf, TorchLayout,
 };
 
 /// A benchmark harness for face security: pre-train, tune and compare detectors of forged faces
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Run an experiment: finished units are skipped, interrupted ones go on
     Run(RunArgs),
+    /// Features of pictures or arrays from any backbone with any checkpoint
+    Features(Box<FeaturesArgs>),
     /// Show which patches a masking strategy hides
     Mask(MaskArgs),
     /// Compute a protocol's metrics for scores from anywhere

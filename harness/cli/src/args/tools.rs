@@ -221,17 +221,20 @@ pub(crate) enum PluginKind {
 /// `facebench checkpoint …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckpointCommand {
-    /// Keys and shapes of a file with weights; with a backbone, what of it would load
+    /// Which backbone reads a file with weights, what of it loads, what is ignored and why, what does not fit
     #[command(after_help = "Example: facebench checkpoint show model.safetensors --backbone fsvfm")]
     Show {
         /// `.safetensors`, `.pth`, `.pt` or `.npz`; nothing in it is executed
         file: PathBuf,
-        /// Backbone plugin to compare with
+        /// Backbone plugin to compare with; all of them in all sizes if absent
         #[arg(long, value_name = "NAME")]
         backbone: Option<String>,
         /// A setting of the backbone, e.g. `-s size=base`
         #[arg(short = 's', long = "set", value_name = "A=B")]
         set: Vec<String>,
+        /// List every key with its shape
+        #[arg(long)]
+        keys: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -264,6 +267,70 @@ pub(crate) enum TorchLayout {
     Model,
     /// At the top
     Bare,
+}
+
+/// `facebench features`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: facebench features --backbone dino -s size=micro --random-weights --folder faces --out features.npz\n\n\
+    Arrays of the file: `pooled` (n, D), `tokens` (n, 1 + N, D), both f32, and `ids`, one name per picture. With\n\
+    `--images` the values are used as they are: no resizing, no normalisation"
+)]
+pub(crate) struct FeaturesArgs {
+    /// Backbone plugin
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backbone: String,
+    /// Its weights: `.safetensors`, `.pth`, `.pt` or `.npz`
+    #[arg(long, value_name = "FILE", required_unless_present = "random_weights")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Random weights instead of a file, from this program's seed 0
+    #[arg(long, conflicts_with = "checkpoint")]
+    pub(crate) random_weights: bool,
+    /// A setting of the backbone, e.g. `-s size=base`
+    #[arg(short = 's', long = "set", value_name = "A=B")]
+    pub(crate) set: Vec<String>,
+    /// Images as an array (n, 3, H, W) of f32, used as they are
+    #[arg(long, value_name = "X.npy", group = "input", required = true)]
+    pub(crate) images: Option<PathBuf>,
+    /// Manifest, as `facebench data index` writes it
+    #[arg(long, value_name = "CSV", group = "input")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Folder with pictures, at any depth
+    #[arg(long, value_name = "DIR", group = "input")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Write the pooled features; the default
+    #[arg(long)]
+    pub(crate) pool: bool,
+    /// Write the tokens of the last block; with `--pool`, both
+    #[arg(long)]
+    pub(crate) tokens: bool,
+    /// The file to write: `.npz` or `.safetensors`
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) out: PathBuf,
+    /// How pictures are brought to the input size
+    #[arg(long, value_enum, default_value_t = Fit::Direct)]
+    pub(crate) transform: Fit,
+    /// Pictures at a time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) batch: u16,
+    /// Threads; all cores if absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// `cpu`, `cuda:N`, or `auto`
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    /// Plugins
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
+}
+
+/// How a picture becomes square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fit {
+    /// Resized to the input size
+    Direct,
+    /// Short side to 8/7 of the input size, then the centre
+    CenterCrop,
 }
 
 /// `facebench schema`

@@ -6,6 +6,7 @@ mod convert;
 pub(crate) mod data;
 mod data_pack;
 pub(crate) mod demo;
+pub(crate) mod features;
 pub(crate) mod leaderboard;
 pub(crate) mod mask;
 pub(crate) mod metrics;

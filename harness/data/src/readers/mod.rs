@@ -82,6 +82,15 @@ pub fn load(root: &Path, dataset_id: &str) -> Result<Manifest, Error> {
     finish(&place, reader(&place)?)
 }
 
+/// All pictures below a folder, at any depth, in natural order. No labels, no identities.
+///
+/// # Errors
+/// The folder cannot be read, holds no picture, or one of a format that is not read.
+pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    walk::need_folder(folder, "pictures")?;
+    Ok(walk::images(folder)?.into_iter().map(|found| found.path).collect())
+}
+
 /// Duplicates (with both files named), the synthetic mark, and the manifest's own checks.
 fn finish(place: &Place, mut samples: Vec<Sample>) -> Result<Manifest, Error> {
     if samples.is_empty() {

@@ -26,46 +26,65 @@ pub fn sincos_pos_embed(width: usize, grid: usize) -> Result<Vec<f32>> {
     Ok(table)
 }
 
-/// Resizes a table `(1, 1 + g², D)` to `grid × grid` positions: cls row unchanged, the rest
-/// bicubic with A = -0.75, half-pixel centres, no antialiasing, border samples clamped (PyTorch's
-/// `interpolate(mode="bicubic", align_corners=False)`).
+/// How a table of positions is resampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resize {
+    /// PyTorch's `interpolate(mode="bicubic", align_corners=False)`: Keys' cubic with A = -0.75, half-pixel centres, no
+    /// antialiasing, border samples clamped.
+    #[default]
+    Bicubic,
+    /// The same with `scale_factor = (new + 0.1) / old`, as DINO and DINOv2 call it.
+    BicubicOffset,
+    /// The same with `antialias=True`: A = -0.5, the kernel widened when shrinking.
+    BicubicAntialias,
+}
+
+/// Resizes a table `(1, 1 + g², D)` to `grid × grid` positions, bicubically; the cls row is unchanged.
 pub fn interpolate_pos_embed(table: &Tensor, grid: usize) -> Result<Tensor> {
-    let (_, rows, width) = table.dims3()?;
-    let old = ((rows.saturating_sub(1)) as f64).sqrt().round() as usize;
-    if old == 0 || old * old + 1 != rows || grid == 0 {
+    resize_positions(table, 1, (grid, grid), Resize::Bicubic)
+}
+
+/// Resizes a table `(1, rows + g², D)` to a grid of (rows, columns) positions; the first `rows` rows are unchanged.
+/// The result is f32 for half-precision tables.
+///
+/// Errors: a table that is not a square grid after its first rows, an empty grid.
+pub fn resize_positions(table: &Tensor, rows: usize, grid: (usize, usize), how: Resize) -> Result<Tensor> {
+    let (_, total, width) = table.dims3()?;
+    let old = (total.saturating_sub(rows) as f64).sqrt().round() as usize;
+    if old == 0 || old * old + rows != total || grid.0 == 0 || grid.1 == 0 {
         return Err(Error::argument(
-            "interpolate_pos_embed",
-            "(1, 1 + g*g, D) and a grid of at least 1",
-            format!("{:?}, {grid}", table.dims()),
+            "resize_positions",
+            format!("(1, {rows} + g*g, D) and a grid of at least 1 x 1"),
+            format!("{:?}, {grid:?}", table.dims()),
         ));
     }
-    if old == grid {
+    if (old, old) == grid {
         return Ok(table.clone());
     }
-    let dtype = table.dtype();
+    let dtype = if table.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let values: Vec<f64> = table.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-    let taps = cubic_taps(old, grid);
-    let patches = &values[width..];
-    let mut wide = vec![0.0f64; old * grid * width]; // (old rows, new columns, D)
+    let (down, across) = (how.taps(old, grid.0), how.taps(old, grid.1));
+    let patches = &values[rows * width..];
+    let mut wide = vec![0.0f64; old * grid.1 * width]; // (old rows, new columns, D)
     for y in 0..old {
-        for (x, taps) in taps.iter().enumerate() {
-            accumulate(&mut wide[(y * grid + x) * width..][..width], taps, |s| {
+        for (x, taps) in across.iter().enumerate() {
+            accumulate(&mut wide[(y * grid.1 + x) * width..][..width], taps, |s| {
                 &patches[(y * old + s) * width..][..width]
             });
         }
     }
-    let mut out = values[..width].to_vec();
-    out.resize((1 + grid * grid) * width, 0.0);
-    for (y, taps) in taps.iter().enumerate() {
-        for x in 0..grid {
-            let at = (1 + y * grid + x) * width;
-            accumulate(&mut out[at..at + width], taps, |s| &wide[(s * grid + x) * width..][..width]);
+    let mut out = values[..rows * width].to_vec();
+    out.resize((rows + grid.0 * grid.1) * width, 0.0);
+    for (y, taps) in down.iter().enumerate() {
+        for x in 0..grid.1 {
+            let at = (rows + y * grid.1 + x) * width;
+            accumulate(&mut out[at..at + width], taps, |s| &wide[(s * grid.1 + x) * width..][..width]);
         }
     }
-    Ok(Tensor::from_vec(out, (1, 1 + grid * grid, width), table.device())?.to_dtype(dtype)?)
+    Ok(Tensor::from_vec(out, (1, rows + grid.0 * grid.1, width), table.device())?.to_dtype(dtype)?)
 }
 
-fn accumulate<'a>(out: &mut [f64], taps: &[(usize, f64); 4], source: impl Fn(usize) -> &'a [f64]) {
+fn accumulate<'a>(out: &mut [f64], taps: &[(usize, f64)], source: impl Fn(usize) -> &'a [f64]) {
     for &(at, weight) in taps {
         for (o, s) in out.iter_mut().zip(source(at)) {
             *o += weight * s;
@@ -73,22 +92,49 @@ fn accumulate<'a>(out: &mut [f64], taps: &[(usize, f64); 4], source: impl Fn(usi
     }
 }
 
-/// For each of `new` samples the four source positions and weights of Keys' cubic, A = -0.75.
-fn cubic_taps(old: usize, new: usize) -> Vec<[(usize, f64); 4]> {
-    const A: f64 = -0.75;
-    let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-    let far = |x: f64| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+impl Resize {
+    /// For each of `new` samples the source positions and their weights.
+    fn taps(self, old: usize, new: usize) -> Vec<Vec<(usize, f64)>> {
+        match self {
+            Self::Bicubic => cubic_taps(old, new, old as f64 / new as f64),
+            Self::BicubicOffset => cubic_taps(old, new, old as f64 / (new as f64 + 0.1)),
+            Self::BicubicAntialias => widened_taps(old, new),
+        }
+    }
+}
+
+/// Keys' cubic at distance `x`.
+fn cubic(x: f64, a: f64) -> f64 {
+    match x.abs() {
+        x if x < 1.0 => ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a,
+        _ => 0.0,
+    }
+}
+
+/// Four neighbours each, weighted with A = -0.75; `scale` is the step in the source.
+fn cubic_taps(old: usize, new: usize, scale: f64) -> Vec<Vec<(usize, f64)>> {
+    let tap = |centre: f64, k: i64| {
+        let floor = centre.floor();
+        let at = (floor as i64 + k - 1).clamp(0, old as i64 - 1) as usize;
+        (at, cubic(centre - floor - (k - 1) as f64, -0.75))
+    };
+    (0..new).map(|i| (0..4).map(|k| tap(scale * (i as f64 + 0.5) - 0.5, k)).collect()).collect()
+}
+
+/// The kernel with A = -0.5, as wide as the step when shrinking, cut at the border and normalised.
+fn widened_taps(old: usize, new: usize) -> Vec<Vec<(usize, f64)>> {
     let scale = old as f64 / new as f64;
+    let stretch = scale.max(1.0);
     (0..new)
         .map(|i| {
-            let centre = scale * (i as f64 + 0.5) - 0.5;
-            let floor = centre.floor();
-            let t = centre - floor;
-            let weights = [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)];
-            std::array::from_fn(|k| {
-                let at = (floor as i64 + k as i64 - 1).clamp(0, old as i64 - 1);
-                (at as usize, weights[k])
-            })
+            let centre = scale * (i as f64 + 0.5);
+            let first = ((centre - 2.0 * stretch + 0.5) as i64).max(0) as usize;
+            let last = ((centre + 2.0 * stretch + 0.5) as usize).min(old);
+            let weights: Vec<f64> =
+                (first..last).map(|j| cubic((j as f64 - centre + 0.5) / stretch, -0.5)).collect();
+            let sum: f64 = weights.iter().sum();
+            (first..last).zip(weights).map(|(j, w)| (j, w / sum)).collect()
         })
         .collect()
 }

@@ -125,6 +125,10 @@ pub(super) extern "C" fn param(
 ) -> OpResult {
     op(format_args!("parameter {name}"), &[], || {
         let p = params(p);
+        if init.kind == Init::STATE_KIND {
+            let start = params::Init::Constant(init.a);
+            return p.store.get_state(&p.name(name.as_str()), shape.as_slice(), &start);
+        }
         p.store.get(&p.name(name.as_str()), shape.as_slice(), &init_of(init)?)
     })
 }

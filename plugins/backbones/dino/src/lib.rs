@@ -59,6 +59,7 @@ impl Backbone for Dino {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             pooling: "cls".into(),
+            pooled: None,
         })
     }
 

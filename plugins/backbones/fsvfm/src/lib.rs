@@ -74,6 +74,7 @@ impl Backbone for FsVfm {
             mean: [0.548_220_75, 0.423_405_35, 0.365_465_16],
             std: [0.278_917_6, 0.243_854_08, 0.234_938_93],
             pooling: cfg.pooling.word().into(),
+            pooled: None,
         })
     }
 

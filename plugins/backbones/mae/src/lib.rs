@@ -73,6 +73,7 @@ impl Backbone for Mae {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             pooling: cfg.pooling.word().into(),
+            pooled: None,
         })
     }
 
