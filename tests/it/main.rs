@@ -3,6 +3,7 @@
 //! Everything runs on tiny synthetic faces, offline. A finished experiment is made once and shared by the
 //! tests that only read it (`fixture`).
 
+mod backbones;
 mod config;
 mod data;
 mod fixture;

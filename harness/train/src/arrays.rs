@@ -133,9 +133,9 @@ impl ArrayFile {
         let file = File::create(&temporary).map_err(at(path))?;
         let mut out = Self { path: path.to_owned(), temporary, file, places: Vec::new(), end: 0, zip };
         if zip {
-            out.begin_zip(arrays, ids)?
+            out.begin_zip(arrays, ids)?;
         } else {
-            out.begin_safetensors(arrays, ids)?
+            out.begin_safetensors(arrays, ids)?;
         }
         Ok(out)
     }

@@ -109,6 +109,13 @@ fn shape(
         dims.extend(tensor.dims());
         changed = Some(changed.as_ref().unwrap_or(tensor).reshape(dims)?);
     }
+    if let Some((_, count)) = layout.trail.iter().find(|(p, _)| matches(p))
+        && tensor.rank() == 2
+    {
+        let mut dims = tensor.dims().to_vec();
+        dims.extend(vec![1; *count]);
+        changed = Some(changed.as_ref().unwrap_or(tensor).reshape(dims)?);
+    }
     let now = changed.as_ref().unwrap_or(tensor);
     let how = match layout.resize {
         Resize::Bicubic => nn::Resize::Bicubic,
@@ -117,9 +124,12 @@ fn shape(
     };
     if layout.positions.as_deref() == Some(name) && now.rank() == 3 {
         let rows = layout.position_rows.unwrap_or(info.prefix_tokens);
-        if now.dim(1)? != rows + info.patches() {
-            return Ok(Some((nn::resize_positions(now, rows, info.grid, how)?, true)));
+        let other = now.dim(1)? != rows + info.patches();
+        let mut table = if other { nn::resize_positions(now, rows, info.grid, how)? } else { now.clone() };
+        if layout.pad_positions > 0 {
+            table = table.pad_with_zeros(1, layout.pad_positions, 0)?;
         }
+        return Ok(Some((table, other)));
     }
     if layout.relative.as_deref().is_some_and(matches) && now.rank() == 2 {
         let (total, heads) = now.dims2()?;

@@ -129,6 +129,10 @@ pub struct KeyMap {
     pub positions: Option<String>,
     /// Rows of the position table that belong to no patch; the backbone's prefix tokens when absent.
     pub position_rows: Option<usize>,
+    /// Rows of zeros to put in front of the position table: for files that added them to the tokens already.
+    pub pad_positions: usize,
+    /// (pattern of a name, dimensions of length 1 to add at the end of a matrix).
+    pub trail: Vec<(String, usize)>,
     /// How the position table is interpolated.
     pub resize: Resize,
     /// Tables of relative positions, (2g−1)² + 3 rows, to interpolate bicubically when the grid differs (pattern).

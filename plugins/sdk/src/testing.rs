@@ -37,7 +37,9 @@ pub fn check_backbone<T: Backbone>(settings: &str) -> Result<()> {
     check_config::<T>()?;
     let cfg: T::Config = config::parse(settings)?;
     let info = T::info(&cfg)?;
-    if info.patch == 0 || info.grid != (info.image / info.patch, info.image / info.patch) {
+    // a convolutional network's grid need not divide its input
+    let whole = info.patch > 0 && info.grid.0 == info.grid.1;
+    if !whole || ![info.image / info.patch, info.image.div_ceil(info.patch)].contains(&info.grid.0) {
         bail!("{}: image {} and patch {} do not make grid {:?}", T::NAME, info.image, info.patch, info.grid);
     }
     if info.heads == 0 || info.width % info.heads != 0 {

@@ -190,7 +190,7 @@ fn describe(read: &Checkpoint, verdicts: &[Verdict], keys: bool) -> String {
         let _ = writeln!(text, "# {key} = {}", value.chars().take(200).collect::<String>());
     }
     let root = if read.root.is_empty() { String::new() } else { format!(" under `{}`", read.root) };
-    let scalars: usize = read.tensors.values().map(|t| t.elem_count()).sum();
+    let scalars: usize = read.tensors.values().map(facebench_engine::Tensor::elem_count).sum();
     let _ = writeln!(text, "# {} tensors{root}, {scalars} numbers", read.tensors.len());
     if verdicts.is_empty() {
         let _ = writeln!(
@@ -287,7 +287,8 @@ fn compare(
                 }
             }
             Some(shape) => {
-                v.shapes.push(format!("{label}: {:?} in the file, {shape:?} in the backbone", tensor.dims()))
+                let dims = tensor.dims();
+                v.shapes.push(format!("{label}: {dims:?} in the file, {shape:?} in the backbone"));
             }
             None if layout.may_leave(target) => v.ignored.push((from, layout.reason(target).to_owned())),
             None => v.unknown.push(label),

@@ -138,3 +138,62 @@ fn widened_taps(old: usize, new: usize) -> Vec<Vec<(usize, f64)>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// PyTorch 2.15 in f64: `interpolate(mode="bicubic")` with a size, with `scale_factor=(new + 0.1)/5`, with antialias.
+    #[test]
+    fn every_rule_equals_pytorchs() {
+        let values: Vec<f64> = (0..50).map(f64::from).map(|i| (0.9 * i + 0.01 * i * i).sin()).collect();
+        let table = Tensor::from_vec(values, (1, 25, 2), &Device::Cpu).unwrap();
+        for (new, how, first, middle, last, sum) in [
+            (3, Resize::Bicubic, [0.0784151098, 0.3653710555], -0.4579307193, -0.08181501, -0.1230185653),
+            (
+                3,
+                Resize::BicubicOffset,
+                [0.079710583, 0.385538963],
+                -0.3791689046,
+                0.1442858731,
+                -0.4592504035,
+            ),
+            (
+                3,
+                Resize::BicubicAntialias,
+                [0.0731468005, 0.246349302],
+                0.0098749627,
+                -0.0118335508,
+                0.1735105403,
+            ),
+            (7, Resize::Bicubic, [-0.0376470857, 0.9783512706], -0.4579307193, -1.0701753491, 0.7941772839),
+            (
+                7,
+                Resize::BicubicOffset,
+                [-0.0386250385, 0.9830310513],
+                -0.4312396257,
+                -0.9835991787,
+                0.4887026931,
+            ),
+            (
+                7,
+                Resize::BicubicAntialias,
+                [-0.0269768063, 0.9266654724],
+                -0.4579307193,
+                -1.0093297819,
+                0.8059570443,
+            ),
+        ] {
+            let got = resize_positions(&table, 0, (new, new), how).unwrap();
+            let got = got.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let n = got.len();
+            let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-8, "{how:?} to {new}: {a} is not {b}");
+            close(got[0], first[0]);
+            close(got[1], first[1]);
+            close(got[new * new], middle);
+            close(got[n - 1], last);
+            close(got.iter().sum(), sum);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use facebench_abi::{
     BoxCustomOp, OpResult, RawTensor,
     abi_stable::std_types::{RSlice, RSliceMut, RStr, RVec},
 };
-use facebench_engine::Tensor;
+use facebench_engine::{Tensor, ops};
 
 use super::{fail, handles::t, op};
 
@@ -157,7 +157,8 @@ pub(super) extern "C" fn custom(
 }
 
 /// Names [`call`] knows; kept here so that an unknown one can be answered with them.
-const NAMED: [&str; 3] = ["cumsum", "argsort", "upsample_nearest2d"];
+const NAMED: [&str; 7] =
+    ["cumsum", "argsort", "upsample_nearest2d", "conv2d", "batch_norm", "max_pool2d", "avg_pool2d"];
 
 pub(super) extern "C" fn call(
     name: RStr<'_>,
@@ -166,6 +167,10 @@ pub(super) extern "C" fn call(
 ) -> OpResult {
     op(name, inputs.as_slice(), || {
         let Some(x) = inputs.first().map(|x| t(x)) else { return fail("no inputs") };
+        let input = |i: usize| match inputs.get(i) {
+            Some(x) => Ok(t(x)),
+            None => fail(format!("{} tensors, at least {} are needed", inputs.len(), i + 1)),
+        };
         let whole = |i: usize| attributes.get(i).map_or(0, |a| *a as i32);
         Ok(match name.as_str() {
             "cumsum" => x.cumsum(super::axis(x, whole(0))?)?,
@@ -173,6 +178,29 @@ pub(super) extern "C" fn call(
             "upsample_nearest2d" => {
                 x.upsample_nearest2d(whole(0).max(1) as usize, whole(1).max(1) as usize)?
             }
+            // x, filters, bias or not; stride, dilation, groups, zeros above, below, left, right
+            "conv2d" => {
+                let size = |i: usize| whole(i).max(0) as usize;
+                let pad = [size(3), size(4), size(5), size(6)];
+                let conv = ops::Conv2d { stride: size(0), dilation: size(1), groups: size(2), pad };
+                ops::conv2d(x, input(1)?, inputs.get(2).map(|b| t(b)), conv)?
+            }
+            // x, weight, bias, running mean and variance; eps, momentum, 1 while training. A layer whose weight does not
+            // train is frozen as a whole: its statistics are the running ones
+            "batch_norm" => {
+                let number = |i: usize| attributes.get(i).copied().unwrap_or_default();
+                let weight = input(1)?;
+                let trains = number(2) == 1.0 && weight.track_op();
+                let running = [input(3)?, input(4)?];
+                ops::batch_norm(x, weight, input(2)?, running, number(0), trains.then(|| number(1)))?
+            }
+            // window, stride, padding
+            "max_pool2d" => {
+                let size = |i: usize| whole(i).max(0) as usize;
+                ops::max_pool2d(x, size(0), size(1), size(2))?
+            }
+            // window, stride
+            "avg_pool2d" => ops::avg_pool2d(x, whole(0).max(0) as usize, whole(1).max(0) as usize)?,
             other => {
                 return fail(format!(
                     "this program has no operation {other:?}\nhint: it knows {}; newer programs may know more",

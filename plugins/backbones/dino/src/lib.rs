@@ -101,6 +101,8 @@ impl Backbone for Dino {
                 strip: strings(&["module.", "backbone."]),
                 unused: strings(&["head.*"]),
                 positions: Some("pos_embed".into()),
+                // "a small number to avoid floating point error": part of the released model
+                resize: Resize::BicubicOffset,
                 ..KeyMap::default()
             },
             KeyMap {
@@ -109,6 +111,8 @@ impl Backbone for Dino {
                 strip: strings(&["module."]),
                 unused: strings(&["head.*"]),
                 positions: Some("pos_embed".into()),
+                // "a small number to avoid floating point error": part of the released model
+                resize: Resize::BicubicOffset,
                 ..KeyMap::default()
             },
         ])

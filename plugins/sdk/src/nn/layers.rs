@@ -113,6 +113,13 @@ impl Block {
         })
     }
 
+    /// Another value than 1e-6 added to the variances.
+    #[must_use]
+    pub fn with_eps(mut self, eps: f64) -> Self {
+        (self.norm1.eps, self.norm2.eps) = (eps, eps);
+        self
+    }
+
     /// (B, N, D) → (B, N, D), in one operation of the host.
     pub fn forward(&self, x: &Tensor, ctx: &Ctx) -> Result<Tensor> {
         let biases = [&self.qkv, &self.proj, &self.fc1, &self.fc2].map(|l| l.bias.as_ref());

@@ -5,10 +5,10 @@
 
 use crate::{Init, Params, Result, Tensor};
 
-/// Images → patch tokens, keys `weight` (D, 3, P, P) and `bias` (D).
+/// Images → patch tokens, keys `weight` (D, 3, P, P) and, where there is one, `bias` (D).
 pub struct PatchEmbed {
-    weight: Tensor, // (D, 3, P, P)
-    bias: Tensor,   // (D)
+    weight: Tensor,       // (D, 3, P, P)
+    bias: Option<Tensor>, // (D)
     patch: usize,
     width: usize,
 }
@@ -16,13 +16,14 @@ pub struct PatchEmbed {
 impl PatchEmbed {
     /// Xavier-uniform on the (D, 3P²) view; the bias keeps PyTorch's convolution start (method.md 3.10).
     pub fn new(patch: usize, width: usize, p: &Params) -> Result<Self> {
-        let fan_in = 3 * patch * patch;
-        Ok(Self {
-            weight: p.get("weight", [width, 3, patch, patch], Init::XAVIER)?,
-            bias: p.get("bias", width, Init::torch_default(fan_in))?,
-            patch,
-            width,
-        })
+        let bias = p.get("bias", width, Init::torch_default(3 * patch * patch))?;
+        Ok(Self { bias: Some(bias), ..Self::no_bias(patch, width, p)? })
+    }
+
+    /// The same without a bias.
+    pub fn no_bias(patch: usize, width: usize, p: &Params) -> Result<Self> {
+        let weight = p.get("weight", [width, 3, patch, patch], Init::XAVIER)?;
+        Ok(Self { weight, bias: None, patch, width })
     }
 
     /// (B,3,H,W) → (B,N,D), or (B,n,D) for the patches `keep` (B,n).
@@ -33,6 +34,6 @@ impl PatchEmbed {
             None => patches,
         };
         let weight = self.weight.reshape((self.width, 3 * self.patch * self.patch))?;
-        patches.linear(&weight, Some(&self.bias))
+        patches.linear(&weight, self.bias.as_ref())
     }
 }

@@ -65,12 +65,23 @@ impl VitDims {
             Size::Large => (224, 16, 1024, 24, 16),
             Size::Huge => (224, 14, 1280, 32, 16),
         };
+        let dims = Self { image, patch, width, depth, heads }.with(over)?;
+        if dims.width % 4 != 0 {
+            bail!("width {} is not a multiple of 4, which sine-cosine positions need", dims.width);
+        }
+        Ok(dims)
+    }
+
+    /// These dimensions with overrides.
+    ///
+    /// Errors: dimensions that do not divide.
+    pub fn with(self, over: Overrides) -> Result<Self> {
         let dims = Self {
-            image: over.image.unwrap_or(image),
-            patch: over.patch.unwrap_or(patch),
-            width: over.width.unwrap_or(width),
-            depth: over.depth.unwrap_or(depth),
-            heads: over.heads.unwrap_or(heads),
+            image: over.image.unwrap_or(self.image),
+            patch: over.patch.unwrap_or(self.patch),
+            width: over.width.unwrap_or(self.width),
+            depth: over.depth.unwrap_or(self.depth),
+            heads: over.heads.unwrap_or(self.heads),
         };
         let Self { image, patch, width, depth, heads } = dims;
         if [image, patch, width, depth, heads].contains(&0) {
@@ -83,9 +94,6 @@ impl VitDims {
         }
         if width % heads != 0 {
             bail!("width {width} is not a multiple of {heads} heads");
-        }
-        if width % 4 != 0 {
-            bail!("width {width} is not a multiple of 4, which sine-cosine positions need");
         }
         Ok(dims)
     }
@@ -198,7 +206,8 @@ pub fn mean_of_patches(tokens: &Tensor) -> Result<Tensor> {
 
 /// Layer-wise decay groups of timm names: embedding 0, block i → i+1, everything else depth+1 (method.md 5.1).
 pub fn layer_id(depth: usize, name: &str) -> usize {
-    if name == "cls_token" || name == "pos_embed" || name.starts_with("patch_embed.") {
+    let tokens = ["cls_token", "dist_token", "reg_token", "pos_embed"];
+    if tokens.contains(&name) || name.starts_with("patch_embed.") || name.starts_with("norm_pre.") {
         return 0;
     }
     let block = name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next());
