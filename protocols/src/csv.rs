@@ -11,22 +11,26 @@ use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
 /// A parsed CSV file with its header.
-pub(crate) struct Table<'a> {
+pub struct Table<'a> {
     path: &'a Path,
     columns: BTreeMap<String, usize>,
     rows: Vec<(usize, Vec<String>)>,
 }
 
 /// One row and where it stands.
-pub(crate) struct Row<'t> {
+pub struct Row<'t> {
     table: &'t Table<'t>,
     /// 1-based line in the file.
-    pub(crate) line: usize,
+    pub line: usize,
     cells: &'t [String],
 }
 
 impl<'a> Table<'a> {
-    pub(crate) fn parse(path: &'a Path, text: &str) -> Result<Self> {
+    /// Parse a text that came from `path`.
+    ///
+    /// # Errors
+    /// No header, a column twice, a row of another width, a quote that is never closed.
+    pub fn parse(path: &'a Path, text: &str) -> Result<Self> {
         let mut lines = records(path, text)?.into_iter();
         let Some((_, header)) = lines.next() else {
             return Err(Error::Empty { what: path.display().to_string() });
@@ -47,7 +51,10 @@ impl<'a> Table<'a> {
     }
 
     /// Index of a column that must be there.
-    pub(crate) fn column(&self, name: &str) -> Result<usize> {
+    ///
+    /// # Errors
+    /// It is not; the nearest name is told.
+    pub fn column(&self, name: &str) -> Result<usize> {
         self.columns.get(name).copied().ok_or_else(|| {
             let known: Vec<&str> = self.columns.keys().map(String::as_str).collect();
             let hint = match nearest(name, known.iter().copied()) {
@@ -59,28 +66,34 @@ impl<'a> Table<'a> {
     }
 
     /// Index of a column that may be there.
-    pub(crate) fn optional(&self, name: &str) -> Option<usize> {
+    pub fn optional(&self, name: &str) -> Option<usize> {
         self.columns.get(name).copied()
     }
 
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    /// All rows, in order.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().map(|(line, cells)| Row { table: self, line: *line, cells })
     }
 }
 
 impl Row<'_> {
-    pub(crate) fn text(&self, column: usize) -> &str {
+    /// The text of a cell.
+    pub fn text(&self, column: usize) -> &str {
         &self.cells[column]
     }
 
     /// A cell that must parse, named `what` in the error.
-    pub(crate) fn parse<T: std::str::FromStr>(&self, column: usize, what: &str) -> Result<T> {
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn parse<T: std::str::FromStr>(&self, column: usize, what: &str) -> Result<T> {
         self.cells[column].trim().parse().map_err(|_| {
             self.error(format!("{what} is {:?}, expected {}", self.cells[column], expected::<T>()))
         })
     }
 
-    pub(crate) fn error(&self, message: String) -> Error {
+    /// An error about this row.
+    pub fn error(&self, message: String) -> Error {
         fault(self.table.path, self.line, message, None)
     }
 }
@@ -141,7 +154,7 @@ fn records(path: &Path, text: &str) -> Result<Vec<(usize, Vec<String>)>> {
 }
 
 /// Append one record to `out`.
-pub(crate) fn push_record<'s>(out: &mut String, cells: impl IntoIterator<Item = &'s str>) {
+pub fn push_record<'s>(out: &mut String, cells: impl IntoIterator<Item = &'s str>) {
     for (i, cell) in cells.into_iter().enumerate() {
         if i > 0 {
             out.push(',');

@@ -22,21 +22,52 @@ pub struct DatasetInfo {
     pub title: String,
     /// Which task.
     pub family: Family,
-    /// Which reader understands its layout.
-    pub reader: String,
-    /// Folder under the data root, with forward slashes; empty where the user names the folder.
-    pub path: String,
+    /// Forms in which it is read; the first is the one the program itself writes and looks for first.
+    pub layouts: Vec<Layout>,
     /// Sets with the same tag show the same people and videos: nothing may leak between them.
     #[serde(default)]
     pub source: Option<String>,
+    /// Compression of its videos, where it comes in several: `raw`, `c23` or `c40`.
+    #[serde(default)]
+    pub compression: Option<String>,
+    /// Whether it is a few-shot list: its people are among the people tested, by design of the protocol.
+    #[serde(default)]
+    pub few_shot: bool,
+    /// What one may do with it.
+    pub licence: String,
+    /// Where to get it.
+    pub access: String,
     /// Published sizes.
     #[serde(default)]
     pub counts: Vec<Count>,
     /// Which way round its own labels or folders are, and where that is converted.
     pub polarity: String,
-    /// Lists, access, and what else a user must know.
+    /// Lists, and what else a user must know.
     #[serde(default)]
     pub notes: String,
+}
+
+/// A form in which a data set is found on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Which reader understands it.
+    pub reader: String,
+    /// Folder or file under the data root, with forward slashes; empty where the user names the folder.
+    pub path: String,
+    /// Which list, part or method of the layout is meant, where it has several.
+    #[serde(default)]
+    pub list: Option<String>,
+    /// Splits to read; all where empty.
+    #[serde(default)]
+    pub splits: Vec<Split>,
+}
+
+impl DatasetInfo {
+    /// The layout that the program looks for first.
+    pub fn main_layout(&self) -> &Layout {
+        &self.layouts[0] // a test checks that every embedded description has one
+    }
 }
 
 /// A published size.
@@ -71,23 +102,18 @@ pub enum Unit {
     Images,
 }
 
-const FILES: [(&str, &str); 15] = [
-    ("ffpp-c23", include_str!("../datasets/ffpp-c23.yaml")),
-    ("cdfv2", include_str!("../datasets/cdfv2.yaml")),
-    ("cdfv2-noyt", include_str!("../datasets/cdfv2-noyt.yaml")),
-    ("dfdc", include_str!("../datasets/dfdc.yaml")),
-    ("dfdcp", include_str!("../datasets/dfdcp.yaml")),
-    ("wdf", include_str!("../datasets/wdf.yaml")),
-    ("diff-t2i", include_str!("../datasets/diff-t2i.yaml")),
-    ("diff-i2i", include_str!("../datasets/diff-i2i.yaml")),
-    ("diff-fs", include_str!("../datasets/diff-fs.yaml")),
-    ("diff-fe", include_str!("../datasets/diff-fe.yaml")),
-    ("fas-msu", include_str!("../datasets/fas-msu.yaml")),
-    ("fas-casia", include_str!("../datasets/fas-casia.yaml")),
-    ("fas-replay", include_str!("../datasets/fas-replay.yaml")),
-    ("fas-oulu", include_str!("../datasets/fas-oulu.yaml")),
-    ("own", include_str!("../datasets/own.yaml")),
-];
+/// Name and text of each embedded file.
+macro_rules! files {
+    ($($id:literal)*) => { &[$(($id, include_str!(concat!("../datasets/", $id, ".yaml")))),*] };
+}
+
+const FILES: &[(&str, &str)] = files! {
+    "ffpp-c23" "ffpp-c40" "ffpp-raw" "faceshifter-c23" "dfd-raw" "dfd-c23" "cdfv1" "cdfv1-noyt" "cdfv2"
+    "cdfv2-noyt" "cdfpp" "cdfpp-noyt" "dfdc" "dfdcp" "wdf" "deeperforensics" "uadfv" "diff-t2i" "diff-i2i"
+    "diff-fs" "diff-fe" "fas-msu" "fas-casia" "fas-replay" "fas-oulu" "fas-msu-shot5" "fas-casia-shot5"
+    "fas-replay-shot5" "fas-oulu-shot5" "fas-celeb" "fas-wmca" "fas-cefa" "fas-surf" "fas-wmca-shot5"
+    "fas-cefa-shot5" "fas-surf-shot5" "msu" "casia" "replay" "oulu" "oulu-p1" "oulu-p2" "celeba-spoof" "own"
+};
 
 static DATASETS: LazyLock<Vec<DatasetInfo>> = LazyLock::new(|| {
     FILES
@@ -116,6 +142,11 @@ pub(crate) fn source_of(id: &str) -> &str {
     dataset(id).and_then(|d| d.source.as_deref()).unwrap_or(id)
 }
 
+/// Whether a set is a few-shot list of people who are tested.
+pub(crate) fn is_few_shot(id: &str) -> bool {
+    dataset(id).is_some_and(|d| d.few_shot)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Unit, dataset, datasets};
@@ -125,10 +156,11 @@ mod tests {
         assert_eq!(datasets().len(), super::FILES.len());
         for info in datasets() {
             assert!(
-                !info.title.is_empty() && !info.reader.is_empty() && !info.polarity.is_empty(),
+                !info.title.is_empty() && !info.layouts.is_empty() && !info.polarity.is_empty(),
                 "{}",
                 info.id
             );
+            assert!(!info.licence.is_empty() && !info.access.is_empty(), "{}", info.id);
             for count in &info.counts {
                 let known = count.total.is_some() || (count.real.is_some() && count.fake.is_some());
                 assert!(known && !count.source.is_empty(), "{}: {count:?}", info.id);

@@ -8,7 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod audit;
-mod csv;
+pub mod csv;
 pub mod dataset;
 mod error;
 pub mod evaluate;
@@ -26,7 +26,7 @@ pub mod scores;
 pub mod stats;
 
 pub use audit::{Finding, Severity};
-pub use dataset::{DatasetInfo, dataset, datasets};
+pub use dataset::{Count, DatasetInfo, Layout, Unit, dataset, datasets};
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_with};
 pub use measures::{Evaluation, Interval, Measures, Metric};

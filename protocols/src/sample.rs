@@ -224,13 +224,10 @@ fn check_sample(sample: &Sample, dataset: &str) -> Result<()> {
 }
 
 /// Names that would make `dataset/method/video/frame` ambiguous are refused.
-pub(crate) fn check_identity(
-    id: &str,
-    dataset: &str,
-    method: &str,
-    video: &str,
-    people: &[String],
-) -> Result<()> {
+///
+/// # Errors
+/// A name that is empty or holds a slash, a backslash or a control character; a person with `;`.
+pub fn check_identity(id: &str, dataset: &str, method: &str, video: &str, people: &[String]) -> Result<()> {
     let bad =
         |part, value: &str, why| Error::BadIdentity { id: id.to_owned(), part, value: value.to_owned(), why };
     for (part, value) in [("data set", dataset), ("method", method), ("video", video)] {

@@ -93,9 +93,9 @@ fn the_same_seed_gives_the_same_faces() {
     assert_eq!(crate::fixture::contents(&b.path("a")), crate::fixture::contents(&b.path("b")));
     b.run(&["data", "synth", "a", "--scale", "tiny", "--seed", "6"]).code(42).stderr_has("hint: ");
     b.run(&["data", "index", "ffpp-c23", "a", "--out", "ffpp.csv"]).ok();
-    assert!(
-        b.read("ffpp.csv").starts_with("dataset,method,video,frame,label,split,subjects,path,synthetic\n")
-    );
+    assert!(b.read("ffpp.csv").starts_with(
+        "dataset,method,video,frame,label,split,subjects,path,synthetic,compression,kind,bytes,sha256\n"
+    ));
     b.run(&["data", "check", "ffpp-c23", "a"]).ok().stdout_has("can be read").stdout_has("synthetic faces");
     b.run(&["data", "list"]).ok().stdout_has("ffpp-c23");
 }

@@ -6,6 +6,7 @@
 mod backbones;
 mod config;
 mod data;
+mod datasets;
 mod fixture;
 mod leaderboard;
 mod masks;

@@ -7,9 +7,11 @@
 //! on a device and protocols' choices of samples are somebody else's.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 pub mod forge;
 pub mod image;
 pub mod loader;
+pub mod manifest;
 pub mod parsing;
 pub mod readers;
 pub mod shard;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::{Dev, Fold, Selector, TestSet};
-use crate::dataset::source_of;
+use crate::dataset::{is_few_shot, source_of};
 use crate::error::{Error, Result};
 use crate::frames::spaced_at_most;
 use crate::nearest::nearest;
@@ -134,7 +134,9 @@ impl Fold {
     /// groups of their own, drawn per class. Which groups go is decided by a hash of their names, so it does not
     /// depend on order, platform or how many other groups there are beyond the share.
     fn hold_out(&self, train: &mut Vec<Sample>, fraction: f64) -> Result<Vec<Sample>> {
-        let datasets: BTreeSet<String> = train.iter().map(|s| s.dataset.clone()).collect();
+        // few-shot videos are too few to share: they stay in training
+        let datasets: BTreeSet<String> =
+            train.iter().map(|s| s.dataset.clone()).filter(|d| !is_few_shot(d)).collect();
         let mut chosen = vec![false; train.len()];
         for dataset in &datasets {
             let members: Vec<usize> = (0..train.len()).filter(|&i| train[i].dataset == *dataset).collect();
@@ -186,7 +188,10 @@ impl Fold {
         leak("video", common(|s| vec![s.video_id()]), "frames of one video must stay on one side")?;
         leak(
             "subject",
-            common(|s| s.subjects.iter().map(|p| format!("{}/{p}", source_of(&s.dataset))).collect()),
+            common(|s| match is_few_shot(&s.dataset) {
+                true => Vec::new(), // that its people are tested too is what the protocol is about
+                false => s.subjects.iter().map(|p| format!("{}/{p}", source_of(&s.dataset))).collect(),
+            }),
             "a person on both sides makes the test easier than it looks; split by person",
         )
     }

@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
-    CheckpointCommand, DataCommand, FeaturesArgs, Fit, MaskArgs, MetricsArgs, PluginCommand, PluginKind,
-    ReportArgs, Scale, SchemaArgs, SchemaOf, TorchLayout,
+    AuditArgs, CheckpointCommand, DataCommand, FeaturesArgs, Fit, MaskArgs, MetricsArgs, PluginCommand,
+    PluginKind, ReportArgs, Scale, SchemaArgs, SchemaOf, SourceArgs, TorchLayout,
 };
 
 /// A benchmark harness for face security: pre-train, tune and compare detectors of forged faces

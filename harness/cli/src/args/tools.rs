@@ -88,9 +88,16 @@ pub(crate) struct ReportArgs {
 /// `facebench data …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// The data sets that readers know, and where they are expected
-    #[command(after_help = "Example: facebench data list")]
-    List,
+    /// The data sets that readers know: where they are expected, licence, where to get them, which protocols use them
+    #[command(after_help = "Example: facebench data list cdfv2")]
+    List {
+        /// Only these: identifiers, or the beginning of them
+        #[arg(value_name = "DATASET")]
+        only: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make synthetic faces in the layouts of the real data sets
     #[command(after_help = "Example: facebench data synth faces --scale tiny --seed 7")]
     Synth {
@@ -117,16 +124,26 @@ pub(crate) enum DataCommand {
         #[arg(short = 's', long = "set", value_name = "A=B")]
         set: Vec<String>,
     },
-    /// Write a data set's manifest as CSV: one sample per line, with its identity and label
-    #[command(after_help = "Example: facebench data index ffpp-c23 faces --out ffpp.csv")]
+    /// Write a data set's manifest as CSV: one picture (or film) per line, with its identity and label
+    #[command(after_help = "Example: facebench data index ffpp-c23 faces --out ffpp.csv\n\n\
+        ROOT is a data root, the data set's own folder in a layout of `facebench data list`, a data-set JSON of\n\
+        DeepfakeBench, a manifest, or any CSV whose columns are named:\n\
+        facebench data index folder:mine list.csv --path-column file --label-column target --fake 1 --real 0\n\n\
+        A manifest at ROOT/manifests/DATASET.csv is read in place of the data set's folder")]
     Index {
-        /// Data-set identifier, as in `facebench data list`
+        /// Data-set identifier, as in `facebench data list`, or folder:NAME
         dataset: String,
-        /// Data root
+        /// Data root, or what else holds the data set
         root: PathBuf,
-        /// The file to write
-        #[arg(long, value_name = "CSV", required = true)]
-        out: PathBuf,
+        /// The file to write; stdout if absent
+        #[arg(long, value_name = "CSV")]
+        out: Option<PathBuf>,
+        /// Read every file for its SHA-256
+        #[arg(long)]
+        hash: bool,
+        /// Where it is and how it is read
+        #[command(flatten)]
+        source: SourceArgs,
     },
     /// Pack folders of faces and parsing maps into one file for pre-training; the same command goes on after an interruption
     #[command(after_help = "Example: facebench data pack faces/pretrain/synthfaces synthfaces.fbshard\n\n\
@@ -140,14 +157,88 @@ pub(crate) enum DataCommand {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
         threads: Option<u16>,
     },
-    /// Read every picture of a data set and compare the counts with the published ones; or every record of a shard
-    #[command(after_help = "Example: facebench data check ffpp-c23 faces")]
+    /// Look for pictures and people that a protocol trains on and tests too
+    Audit(AuditArgs),
+    /// Compare a data set with what is published: counts, missing, duplicated, empty and unreadable files; or read every
+    /// record of a shard
+    #[command(after_help = "Example: facebench data check ffpp-c23 faces\n\n\
+        Exit code 42 if a file cannot be used, or the number of videos is not the published one")]
     Check {
-        /// Data-set identifier, as in `facebench data list`, or a packed shard (`.fbshard`)
+        /// Data-set identifier, as in `facebench data list`, folder:NAME, or a packed shard (`.fbshard`)
         dataset: String,
-        /// Data root; not needed for a shard
+        /// Data root, the data set's own folder, or a manifest; not needed for a shard
         root: Option<PathBuf>,
+        /// Names, lists and sizes only: decode no picture
+        #[arg(long)]
+        quick: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Where it is and how it is read
+        #[command(flatten)]
+        source: SourceArgs,
     },
+}
+
+/// `facebench data audit`
+#[derive(Debug, Args)]
+#[command(after_help = "Example: facebench data audit own-faces forged --cache prints\n\n\
+    Every run does this for itself; exit code 42 if training holds files or copies of what is tested")]
+pub(crate) struct AuditArgs {
+    /// Protocol: an identifier, or a file
+    pub(crate) protocol: String,
+    /// Data root
+    pub(crate) root: PathBuf,
+    /// Only this fold
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fold: Option<String>,
+    /// Folder under the data root that is pre-trained on; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pretrain: Vec<String>,
+    /// Keep the pictures' prints here, so that they are read once; for a run's, RUNS/.prints
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a data set is found and read.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Read it in this layout only, e.g. `ffpp-official`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) layout: Option<String>,
+    /// Folder of the pictures that a DeepfakeBench JSON lists (datasets/rgb), or of its LMDB
+    #[arg(long, value_name = "DIR")]
+    pub(crate) frames: Option<PathBuf>,
+    /// Any CSV: the column of the file names
+    #[arg(long, value_name = "COLUMN", requires = "label_column")]
+    pub(crate) path_column: Option<String>,
+    /// … of the labels
+    #[arg(long, value_name = "COLUMN", requires = "path_column")]
+    pub(crate) label_column: Option<String>,
+    /// … of the videos
+    #[arg(long, value_name = "COLUMN", requires = "path_column")]
+    pub(crate) video_column: Option<String>,
+    /// … of the frame numbers
+    #[arg(long, value_name = "COLUMN", requires = "path_column")]
+    pub(crate) frame_column: Option<String>,
+    /// … of the splits (train, val, test)
+    #[arg(long, value_name = "COLUMN", requires = "path_column")]
+    pub(crate) split_column: Option<String>,
+    /// … of the methods
+    #[arg(long, value_name = "COLUMN", requires = "path_column")]
+    pub(crate) method_column: Option<String>,
+    /// … of the people shown, separated by `;`
+    #[arg(long, value_name = "COLUMN", requires = "path_column")]
+    pub(crate) subject_column: Option<String>,
+    /// A value of the label that means real (usual: 0, real, live, bonafide, genuine)
+    #[arg(long, value_name = "VALUE", requires = "fake")]
+    pub(crate) real: Vec<String>,
+    /// A value of the label that means fake (usual: 1, fake, spoof, attack, synthetic)
+    #[arg(long, value_name = "VALUE", requires = "real")]
+    pub(crate) fake: Vec<String>,
 }
 
 /// Amounts of synthetic faces.

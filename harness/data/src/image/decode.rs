@@ -40,12 +40,15 @@ pub(crate) fn ending(name: &str) -> Option<String> {
     name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, e)| e.to_ascii_lowercase())
 }
 
-/// Reads and decodes the image at `path`.
+/// Reads and decodes the image at `path`: a file, or `<folder>/data.mdb/<key>` inside an LMDB.
 ///
 /// # Errors
 /// [`Error::Io`] where the file cannot be read, [`Error::Image`] where it is empty, truncated, of an
 /// unsupported format or larger than [`MAX_SIDE`] or [`MAX_PIXELS`]. Both name the file.
 pub fn decode(path: &Path) -> Result<Rgb, Error> {
+    if let Some(bytes) = crate::readers::lmdb::read(path)? {
+        return decode_bytes(&bytes, path);
+    }
     let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
     if length > MAX_FILE {
         return Err(Error::Image {

@@ -43,11 +43,12 @@ pub(super) fn word(label: u8) -> &'static str {
 pub(super) fn class_folders(split: &Path) -> Result<Vec<ClassFolder>, Error> {
     let mut folders = Vec::new();
     for entry in walk::list(split)?.into_iter().filter(|e| e.is_folder) {
+        let path = split.join(&entry.name);
         let Some(label) = label_of(&entry.name) else {
             let hint = "rename it so that its name says what it holds, or move it away";
-            return Err(Error::layout(&entry.path, "class folder is neither real* nor fake*", hint));
+            return Err(Error::layout(&path, "class folder is neither real* nor fake*", hint));
         };
-        folders.push(ClassFolder { path: entry.path, label });
+        folders.push(ClassFolder { path, label });
     }
     for label in [0, 1] {
         if !folders.iter().any(|f| f.label == label) {
@@ -69,4 +70,12 @@ pub(super) fn split_folders(folder: &Path, dataset: &str) -> Result<Vec<(PathBuf
         return Err(walk::missing(&folder.join("test"), &format!("a split (train, val, test) of {dataset}")));
     }
     Ok(found)
+}
+
+/// Whether a folder holds splits with class folders, or class folders.
+pub(super) fn fits(folder: &Path) -> bool {
+    let holds_classes = |folder: &Path| {
+        walk::list(folder).is_ok_and(|list| list.iter().any(|e| e.is_folder && label_of(&e.name).is_some()))
+    };
+    SPLITS.iter().any(|(name, _)| holds_classes(&folder.join(name))) || holds_classes(folder)
 }

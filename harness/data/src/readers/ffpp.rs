@@ -5,9 +5,8 @@
 //! numbers them the other way round, fake 0 and real 1.) The numbers in a video's name are its people: target first,
 //! then source.
 
-use facebench_protocols::Sample;
-
-use super::{Place, classes, names, walk};
+use super::clip::{Kind, Naming, Place, Sink, Who, flat};
+use super::{classes, names};
 use crate::Error;
 
 /// Prefix in the file name, method in the identity, label. The official download spells it `Deepfakes`.
@@ -21,45 +20,40 @@ const PREFIXES: [(&str, &str, u8); 7] = [
     ("FaceShifter", "FaceShifter", 1),
 ];
 
-pub(super) fn read(place: &Place) -> Result<Vec<Sample>, Error> {
-    let mut samples = Vec::new();
+pub(super) fn read(place: &Place, sink: &mut Sink) -> Result<(), Error> {
     for (folder, split) in classes::split_folders(&place.folder, place.dataset)? {
         for class in classes::class_folders(&folder)? {
-            for image in walk::images(&class.path)? {
-                let name = image.flat_name();
-                let Some((prefix, (video, frame), subjects)) = parse(&name) else {
-                    let what = "the name does not read <method>_<video>_frame_<n>";
-                    let known: Vec<&str> = PREFIXES.iter().map(|p| p.0).collect();
-                    let hint = format!("methods are {}; videos are 000 or 000_003", known.join(", "));
-                    return Err(Error::layout(&image.path, what, hint));
-                };
-                let (_, method, label) = *prefix;
-                if label != class.label {
-                    let (says, is) = (classes::word(label), classes::word(class.label));
-                    let what = format!("`{method}` is {says}, but the folder is {is}");
-                    return Err(Error::layout(&image.path, what, "move it to the folder of its class"));
-                }
-                samples.push(Sample {
-                    dataset: place.dataset.into(),
-                    method: method.into(),
-                    video: video.into(),
-                    frame,
-                    label,
-                    split,
-                    subjects,
-                    path: image.path,
-                });
-            }
+            let kind =
+                Kind { folder: &class.path, label: class.label, split, naming: Naming::FramesOrStills };
+            flat(
+                kind,
+                &mut |_, name, file| {
+                    let shown = file.file_stem().unwrap_or_default().to_string_lossy();
+                    let parsed = if shown.contains("_frame_") { parse(name) } else { None };
+                    let Some(((_, method, label), video, subjects)) = parsed else {
+                        let what = "the name does not read <method>_<video>_frame_<n>";
+                        let known: Vec<&str> = PREFIXES.iter().map(|p| p.0).collect();
+                        let hint = format!("methods are {}; videos are 000 or 000_003", known.join(", "));
+                        return Err(Error::layout(file, what, hint));
+                    };
+                    if *label != class.label {
+                        let (says, is) = (classes::word(*label), classes::word(class.label));
+                        let what = format!("`{method}` is {says}, but the folder is {is}");
+                        return Err(Error::layout(file, what, "move it to the folder of its class"));
+                    }
+                    Ok(Who { method: (*method).into(), video: video.into(), subjects })
+                },
+                sink,
+            )?;
         }
     }
-    Ok(samples)
+    Ok(())
 }
 
-type Parsed<'a> = (&'static (&'static str, &'static str, u8), (&'a str, u32), Vec<String>);
+type Parsed<'a> = (&'static (&'static str, &'static str, u8), &'a str, Vec<String>);
 
 fn parse(name: &str) -> Option<Parsed<'_>> {
-    let (stem, prefix) =
+    let (video, prefix) =
         PREFIXES.iter().find_map(|p| Some((name.strip_prefix(p.0)?.strip_prefix('_')?, p)))?;
-    let video = names::split_frame(stem)?;
-    Some((prefix, video, names::ffpp_ids(video.0)?))
+    Some((prefix, video, names::ffpp_ids(video)?))
 }

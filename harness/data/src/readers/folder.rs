@@ -4,12 +4,12 @@
 //! class are part of the name. Polarity: the class folder's name. A
 //! [`SAMPLE_LIST`] beside the splits takes precedence: it also says who is shown, which names here do not tell.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use facebench_protocols::{Manifest, Sample, Split};
+use facebench_protocols::{Manifest, Split};
 
-use super::{Place, classes, finish, names, walk};
+use super::clip::{Kind, Naming, Place, Sink, Who, flat};
+use super::{classes, collect, table, walk};
 use crate::Error;
 
 /// File that lists the samples of a folder, in the columns of [`Manifest::write_csv`], paths relative to it.
@@ -21,58 +21,43 @@ pub const SAMPLE_LIST: &str = "samples.csv";
 /// As [`load`](super::load).
 pub fn plain_folder(root: &Path, dataset: &str) -> Result<Manifest, Error> {
     walk::need_folder(root, &format!("data set {dataset}"))?;
-    let place = Place { dataset, root, folder: root.to_path_buf(), stills: false };
-    finish(&place, read(&place)?)
+    let place = Place {
+        dataset,
+        info: None,
+        root,
+        folder: root.to_path_buf(),
+        list: None,
+        only: &[],
+        pictures: None,
+        faults: None,
+    };
+    collect(&place, read)
 }
 
-pub(super) fn read(place: &Place) -> Result<Vec<Sample>, Error> {
+pub(super) fn read(place: &Place, sink: &mut Sink) -> Result<(), Error> {
     let folder = &place.folder;
-    if folder.join(SAMPLE_LIST).is_file() {
-        return read_list(place);
+    let list = folder.join(SAMPLE_LIST);
+    if list.is_file() {
+        return table::read_manifest(place, &list, sink);
     }
     if !classes::SPLITS.iter().any(|(name, _)| folder.join(name).is_dir()) {
-        return read_split(place, folder, Split::Test);
+        return read_split(folder, Split::Test, sink);
     }
-    let mut samples = Vec::new();
     for (folder, split) in classes::split_folders(folder, place.dataset)? {
-        samples.extend(read_split(place, &folder, split)?);
+        read_split(&folder, split, sink)?;
     }
-    Ok(samples)
+    Ok(())
 }
 
-fn read_split(place: &Place, folder: &Path, split: Split) -> Result<Vec<Sample>, Error> {
-    let mut samples = Vec::new();
-    for class in classes::class_folders(folder)? {
-        for image in walk::images(&class.path)? {
-            let name = image.flat_name();
-            let (video, frame) = names::split_frame(&name).unwrap_or((&name, 0));
-            samples.push(Sample {
-                dataset: place.dataset.into(),
-                method: classes::word(class.label).into(),
-                video: video.into(),
-                frame,
-                label: class.label,
-                split,
-                subjects: Vec::new(),
-                path: image.path,
-            });
-        }
+fn read_split(split_folder: &Path, split: Split, sink: &mut Sink) -> Result<(), Error> {
+    for class in classes::class_folders(split_folder)? {
+        let kind = Kind { folder: &class.path, label: class.label, split, naming: Naming::FramesOrStills };
+        let method = classes::word(class.label);
+        flat(
+            kind,
+            &mut |_, name, _| Ok(Who { method: method.into(), video: name.into(), subjects: Vec::new() }),
+            sink,
+        )?;
     }
-    Ok(samples)
-}
-
-/// The samples of the list, renamed to the place's data set; every file must be there.
-fn read_list(place: &Place) -> Result<Vec<Sample>, Error> {
-    let list = place.folder.join(SAMPLE_LIST);
-    let mut samples = Manifest::read_csv(&list)?.samples;
-    let there: BTreeSet<_> = walk::images(&place.folder)?.into_iter().map(|image| image.path).collect();
-    for sample in &mut samples {
-        sample.dataset = place.dataset.into();
-        sample.path = place.folder.join(&sample.path);
-        if !there.contains(&sample.path) {
-            let what = format!("lists {}, which is not there", sample.path.display());
-            return Err(Error::layout(&list, what, "paths are relative to the list; make the folder again"));
-        }
-    }
-    Ok(samples)
+    Ok(())
 }

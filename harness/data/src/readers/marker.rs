@@ -20,15 +20,33 @@ pub const SYNTHETIC_KEYWORD: &str = "synthetic";
 const HEAD: u64 = 16 << 10;
 
 /// Whether any of the images is marked.
-pub(super) fn is_synthetic<'a>(root: &Path, images: impl Iterator<Item = &'a Path>) -> bool {
-    let mut firsts: BTreeMap<&Path, &Path> = BTreeMap::new();
-    for image in images {
-        if let Some(folder) = image.parent() {
-            firsts.entry(folder).or_insert(image);
-        }
+pub(crate) fn is_synthetic<'a>(root: &Path, mut images: impl Iterator<Item = &'a Path>) -> bool {
+    let mut marks = Marks::new(root);
+    images.any(|image| marks.see(image))
+}
+
+/// Looks at one image after the other, at each folder once.
+pub(crate) struct Marks<'r> {
+    root: &'r Path,
+    folders: BTreeMap<PathBuf, bool>,
+    known: BTreeMap<PathBuf, bool>,
+}
+
+impl<'r> Marks<'r> {
+    pub(crate) fn new(root: &'r Path) -> Self {
+        Self { root, folders: BTreeMap::new(), known: BTreeMap::new() }
     }
-    let mut known: BTreeMap<PathBuf, bool> = BTreeMap::new();
-    firsts.into_iter().any(|(folder, image)| marked_folder(root, folder, &mut known) || marked_image(image))
+
+    /// Whether the image's folder, or the first image seen of it, is marked.
+    pub(crate) fn see(&mut self, image: &Path) -> bool {
+        let Some(folder) = image.parent() else { return false };
+        if let Some(marked) = self.folders.get(folder) {
+            return *marked;
+        }
+        let marked = marked_folder(self.root, folder, &mut self.known) || marked_image(image);
+        self.folders.insert(folder.to_path_buf(), marked);
+        marked
+    }
 }
 
 /// Looks for the marker from `folder` up to the root (only in `folder` where that is not below the root).

@@ -36,6 +36,27 @@ pub(super) fn celeb_ids(video: &str) -> Vec<String> {
     ids
 }
 
+/// The people of a DFD video: `["01"]` of `01__walking`, `["01", "02"]` of `01_02__walking__A1B2C3D4` (target, source).
+pub(super) fn dfd_ids(video: &str) -> Option<Vec<String>> {
+    let (people, _) = video.split_once("__")?;
+    ffpp_ids(people)
+}
+
+/// The people of a DeeperForensics video `000_M101`: the FF++ target, and the actor.
+pub(super) fn deeper_ids(video: &str) -> Option<Vec<String>> {
+    let (target, actor) = video.split_once('_')?;
+    let actor_reads = actor.strip_prefix(['M', 'W']).is_some_and(|n| digits(n).is_some());
+    (digits(target).is_some() && actor_reads).then(|| vec![target.to_owned(), actor.to_owned()])
+}
+
+/// The number that a frame's name ends with.
+pub(super) fn trailing_number(stem: &str) -> Option<u32> {
+    let start = stem
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map_or(0, |i| i + stem[i..].chars().next().map_or(1, char::len_utf8));
+    digits(&stem[start..])
+}
+
 /// Where a video of the Celeb-DF and DFDC-preview preparations comes from: the folder its name begins with.
 pub(super) fn origin(video: &str) -> Option<&'static str> {
     const ORIGINS: [&str; 6] =
@@ -43,12 +64,69 @@ pub(super) fn origin(video: &str) -> Option<&'static str> {
     ORIGINS.into_iter().find(|o| video.strip_prefix(o).is_some_and(|rest| rest.starts_with('_')))
 }
 
+/// The 22 methods of Celeb-DF++, in its three folders.
+pub(super) const CELEB_PP: [(&str, &[&str]); 3] = [
+    (
+        "FaceSwap",
+        &["Celeb-DF", "BlendFace", "GHOST", "HifiFace", "InSwapper", "MobileFaceSwap", "SimSwap", "UniFace"],
+    ),
+    ("FaceReenact", &["DaGAN", "FSRT", "HyperReenact", "LIA", "LivePortrait", "MCNET", "TPSMM"]),
+    ("TalkingFace", &["AniTalker", "EchoMimic", "EDTalk", "FLOAT", "IP_LAP", "Real3DPortrait", "SadTalker"]),
+];
+
+/// The method that a prepared test video's name tells, by data set.
+pub(super) fn method(dataset: &str, video: &str, label: u8) -> Option<&'static str> {
+    if dataset.starts_with("dfd-") {
+        return Some(if label == 1 { "DeepFakeDetection" } else { "actors" });
+    }
+    let origin = origin(video)?;
+    if dataset.starts_with("cdfpp") && origin == "Celeb-synthesis" {
+        let rest = video.strip_prefix("Celeb-synthesis_")?;
+        let known = CELEB_PP.iter().flat_map(|(kind, methods)| methods.iter().map(move |m| (kind, m)));
+        return known
+            .filter(|(kind, method)| {
+                let rest = rest.strip_prefix(*kind).and_then(|r| r.strip_prefix('_'));
+                rest.and_then(|r| r.strip_prefix(*method)).is_some_and(|r| r.starts_with('_'))
+            })
+            .map(|(_, method)| *method)
+            .next()
+            .or(Some(origin));
+    }
+    Some(origin)
+}
+
+/// Whether a data set is a list without YouTube-real, and the video is one of them.
+pub(super) fn is_youtube_left_out(dataset: &str, method: &str) -> bool {
+    dataset.starts_with("cdf") && dataset.ends_with("-noyt") && method == "YouTube-real"
+}
+
+/// The people that a prepared test video's name tells, by data set.
+pub(super) fn people(dataset: &str, video: &str) -> Vec<String> {
+    match dataset {
+        d if d.starts_with("cdf") => celeb_ids(video),
+        d if d.starts_with("dfd-") => dfd_ids(video).unwrap_or_default(),
+        d if d.starts_with("deeperforensics") => {
+            deeper_ids(video).or_else(|| ffpp_ids(video)).unwrap_or_default()
+        }
+        d if d.starts_with("faceshifter") => ffpp_ids(video).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
 /// The person in an anti-spoofing video's name, by data set.
 ///
 /// `folder` is the official part (`train` or `test`): CASIA numbers its people from 1 in both parts.
 pub(super) fn client(dataset: &str, folder: &str, video: &str) -> Option<String> {
     let mut parts = video.split('_');
-    match dataset {
+    // a few-shot list is another data set of the same people
+    match dataset.trim_end_matches("-shot5") {
+        "fas-celeb" => parts.next().filter(|p| digits(p).is_some()).map(str::to_string),
+        "fas-wmca" => parts.nth(1).filter(|p| digits(p).is_some()).map(str::to_string),
+        "fas-cefa" => {
+            let (race, person) = (parts.next()?, parts.next()?);
+            (digits(race).is_some() && digits(person).is_some()).then(|| format!("{race}_{person}"))
+        }
+        "fas-surf" => None,
         "fas-casia" => parts.next().filter(|p| digits(p).is_some()).map(|p| format!("{folder}-{p}")),
         "fas-oulu" => parts.nth(2).filter(|p| digits(p).is_some()).map(|p| format!("user{p}")),
         _ => {

@@ -89,7 +89,7 @@ fn map_names(maps: &Path) -> Result<BTreeSet<PathBuf>, Error> {
         for entry in walk::list(folder)? {
             let below = below.join(&entry.name);
             if entry.is_folder {
-                descend(&entry.path, &below, found)?;
+                descend(&folder.join(&entry.name), &below, found)?;
             } else if entry.name.ends_with(".npy") {
                 found.insert(below);
             }

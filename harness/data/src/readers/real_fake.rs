@@ -1,55 +1,46 @@
-//! Test sets as FSFM prepares them: `test/{real,fake}/<video>_frame_<n>.png` for videos (Celeb-DF v2, DFDC,
-//! DFDC preview, WildDeepfake), `test/{real,fake}/<name>.png` for stills (DiFF).
+//! Test sets as FSFM prepares them: `test/{real,fake}/<video>_frame_<n>.png` for videos (Celeb-DF, DFDC, DFDC preview,
+//! DFD, WildDeepfake), `test/{real,fake}/<name>.png` for stills (DiFF).
 //!
 //! Polarity: the folder's name (`classes`). Folders below are flattened into the name with `_`, as the published
 //! preparation does; below a class of stills the first one is the method. The video's name begins with the folder
 //! of the original release where that tells something (`Celeb-synthesis_...`, `method_A_...`): that is the method.
 
-use facebench_protocols::Sample;
-
-use super::{Place, classes, names, walk};
+use super::clip::{Kind, Naming, Place, Sink, Who, flat};
+use super::{classes, names};
 use crate::Error;
 
-pub(super) fn read(place: &Place) -> Result<Vec<Sample>, Error> {
-    let mut samples = Vec::new();
+pub(super) fn read(place: &Place, sink: &mut Sink) -> Result<(), Error> {
+    let naming = if place.stills() { Naming::Stills } else { Naming::Frames };
     for (folder, split) in classes::split_folders(&place.folder, place.dataset)? {
+        if !place.wants(split) {
+            continue;
+        }
         for class in classes::class_folders(&folder)? {
-            for image in walk::images(&class.path)? {
-                let name = image.flat_name();
-                let (video, frame, method) = if place.stills {
-                    (
-                        name.as_str(),
-                        0,
-                        image.parents.first().map_or(classes::word(class.label), String::as_str),
-                    )
-                } else {
-                    let Some((video, frame)) = names::split_frame(&name) else {
-                        let what = "the name does not read <video>_frame_<n>";
-                        let hint = "frames are named by their video, such as id0_0001_frame_12.png";
-                        return Err(Error::layout(&image.path, what, hint));
+            let word = classes::word(class.label);
+            let kind = Kind { folder: &class.path, label: class.label, split, naming };
+            flat(
+                kind,
+                &mut |parents, name, file| {
+                    let method = if naming == Naming::Stills {
+                        parents.first().map_or(word, String::as_str)
+                    } else {
+                        names::method(place.dataset, name, class.label).unwrap_or(word)
                     };
-                    (video, frame, names::origin(video).unwrap_or(classes::word(class.label)))
-                };
-                if place.dataset == "cdfv2-noyt" && method == "YouTube-real" {
-                    let what = "a YouTube-real video, which the list of 448 videos leaves out";
-                    let hint = "this folder holds the official list of 518 videos: call it `cdfv2` (its folder is \
-                                Celeb-DF-v2-518), or remove its YouTube-real frames";
-                    return Err(Error::layout(&image.path, what, hint));
-                }
-                let subjects =
-                    if place.dataset.starts_with("cdfv2") { names::celeb_ids(video) } else { vec![] };
-                samples.push(Sample {
-                    dataset: place.dataset.into(),
-                    method: method.into(),
-                    video: video.into(),
-                    frame,
-                    label: class.label,
-                    split,
-                    subjects,
-                    path: image.path,
-                });
-            }
+                    if names::is_youtube_left_out(place.dataset, method) {
+                        let what = "a YouTube-real video, which this list leaves out";
+                        let full = place.dataset.trim_end_matches("-noyt");
+                        let hint = format!(
+                            "this folder holds the whole official test list (Celeb-DF v2: the official list of 518 videos): call it \
+                             `{full}`, or remove its YouTube-real frames"
+                        );
+                        return Err(Error::layout(file, what, hint));
+                    }
+                    let subjects = names::people(place.dataset, name);
+                    Ok(Who { method: method.into(), video: name.into(), subjects })
+                },
+                sink,
+            )?;
         }
     }
-    Ok(samples)
+    Ok(())
 }

@@ -52,7 +52,14 @@ fn ffpp() -> TempDir {
 #[test]
 fn every_described_data_set_has_a_reader() {
     for info in datasets() {
-        assert!(READERS.iter().any(|(name, _)| *name == info.reader), "{} needs {}", info.id, info.reader);
+        for layout in &info.layouts {
+            assert!(
+                READERS.iter().any(|(name, ..)| *name == layout.reader),
+                "{} needs {}",
+                info.id,
+                layout.reader
+            );
+        }
     }
 }
 

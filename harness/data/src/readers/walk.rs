@@ -13,7 +13,7 @@ use crate::error::IMAGE_HINT;
 use crate::image::decode::ending;
 use crate::image::is_image_name;
 
-/// Folders below a class folder that are followed; deeper is a loop of links.
+/// Folders below a class folder that are followed; deeper is a mistake.
 const MAX_DEPTH: usize = 8;
 
 /// Endings of pictures that are not decoded here: skipping them would lose samples silently.
@@ -49,8 +49,8 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
 /// One name in a folder.
 pub(super) struct Entry {
     pub name: String,
-    pub path: PathBuf,
     pub is_folder: bool,
+    is_link: bool,
 }
 
 /// Everything visible in a folder, in natural order.
@@ -58,16 +58,16 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let entry = entry.map_err(Error::io("list", folder))?;
-        let path = entry.path();
         let Ok(name) = entry.file_name().into_string() else {
-            return Err(Error::layout(&path, "the name is not UTF-8", "rename it; names become sample ids"));
+            let what = "the name is not UTF-8";
+            return Err(Error::layout(&entry.path(), what, "rename it; names become sample ids"));
         };
         if name.starts_with('.') {
             continue;
         }
-        let kind = entry.file_type().map_err(Error::io("read", &path))?;
-        let is_folder = if kind.is_symlink() { path.is_dir() } else { kind.is_dir() };
-        entries.push(Entry { name, path, is_folder });
+        let kind = entry.file_type().map_err(Error::io("read", folder))?;
+        let is_folder = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
+        entries.push(Entry { name, is_folder, is_link: kind.is_symlink() });
     }
     entries.sort_by(|a, b| natural_order(&a.name, &b.name));
     Ok(entries)
@@ -85,37 +85,90 @@ pub(super) struct Found {
 impl Found {
     /// Folders and stem joined by `_`: the name as the published preparation flattens it.
     pub(super) fn flat_name(&self) -> String {
-        self.parents.iter().chain([&self.stem]).map(String::as_str).collect::<Vec<_>>().join("_")
+        flat_name(&self.parents, &self.stem)
     }
+}
+
+/// Folders and stem joined by `_`.
+pub(super) fn flat_name(parents: &[String], stem: &str) -> String {
+    parents.iter().map(String::as_str).chain([stem]).collect::<Vec<_>>().join("_")
+}
+
+/// A file's name without its ending.
+pub(super) fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// All images below a folder, sub-folders included.
 pub(super) fn images(folder: &Path) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
-    descend(folder, &mut Vec::new(), &mut found)?;
-    if found.is_empty() {
-        return Err(Error::Empty { path: folder.to_path_buf() });
-    }
+    each_folder(folder, &mut |parents, path, names| {
+        found.extend(names.into_iter().map(|name| Found {
+            parents: parents.to_vec(),
+            stem: stem(&name).to_owned(),
+            path: path.join(name),
+        }));
+        Ok(())
+    })?;
     Ok(found)
 }
 
-fn descend(folder: &Path, parents: &mut Vec<String>, found: &mut Vec<Found>) -> Result<(), Error> {
+/// What [`each_folder`] calls: folders below the start, the folder, the names of the images in it.
+type PerFolder<'a> = dyn FnMut(&[String], &Path, Vec<String>) -> Result<(), Error> + 'a;
+
+/// Calls `see` once for each folder that holds images, in natural order, one folder in memory at a time.
+///
+/// # Errors
+/// No image at all, a picture of a format that is not read, a link that leads back into its own folder, and what
+/// `see` refuses.
+pub(super) fn each_folder(folder: &Path, see: &mut PerFolder<'_>) -> Result<(), Error> {
+    let mut some = false;
+    descend(folder, &mut Vec::new(), &mut |parents, path, names| {
+        some = true;
+        see(parents, path, names)
+    })?;
+    if some { Ok(()) } else { Err(Error::Empty { path: folder.to_path_buf() }) }
+}
+
+fn descend(folder: &Path, parents: &mut Vec<String>, see: &mut PerFolder<'_>) -> Result<(), Error> {
     if parents.len() > MAX_DEPTH {
         let what = format!("more than {MAX_DEPTH} folders deep");
-        return Err(Error::layout(folder, what, "look for a link that leads back into its own folder"));
+        return Err(Error::layout(folder, what, "move the data set's own folder up, or name a deeper root"));
     }
+    let (mut names, mut folders) = (Vec::new(), Vec::new());
     for entry in list(folder)? {
         if entry.is_folder {
-            parents.push(entry.name);
-            descend(&entry.path, parents, found)?;
-            parents.pop();
+            folders.push(entry);
         } else if is_image_name(&entry.name) {
-            let stem = entry.name.rsplit_once('.').map_or(&*entry.name, |(stem, _)| stem).to_string();
-            found.push(Found { parents: parents.clone(), stem, path: entry.path });
+            names.push(entry.name);
         } else if ending(&entry.name).is_some_and(|e| FOREIGN.contains(&&*e)) {
             let hint = format!("{IMAGE_HINT}; convert it, or move it away");
-            return Err(Error::layout(&entry.path, "a picture of a format that is not read", hint));
+            let path = folder.join(&entry.name);
+            return Err(Error::layout(&path, "a picture of a format that is not read", hint));
         }
+    }
+    if !names.is_empty() {
+        see(parents, folder, names)?;
+    }
+    for entry in folders {
+        let path = folder.join(&entry.name);
+        if entry.is_link {
+            no_loop(folder, &path)?;
+        }
+        parents.push(entry.name);
+        descend(&path, parents, see)?;
+        parents.pop();
+    }
+    Ok(())
+}
+
+/// Refuses a link to the folder it lies in, or to one above.
+fn no_loop(folder: &Path, link: &Path) -> Result<(), Error> {
+    let here = folder.canonicalize().map_err(Error::io("read", folder))?;
+    let there = link.canonicalize().map_err(Error::io("read", link))?;
+    if here.starts_with(&there) {
+        let what = format!("a link that leads back to {}, in which it lies", there.display());
+        return Err(Error::layout(link, what, "remove the link"));
     }
     Ok(())
 }
