@@ -3,11 +3,21 @@
 use super::{Protocol, yaml};
 use crate::error::Result;
 
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 14] = [
     ("dfd-cross", include_str!("../../protocols/dfd-cross.yaml")),
     ("fas-mcio", include_str!("../../protocols/fas-mcio.yaml")),
     ("diff-unseen", include_str!("../../protocols/diff-unseen.yaml")),
     ("own-faces", include_str!("../../protocols/own-faces.yaml")),
+    ("dfd-cross-fsvfm", include_str!("../../protocols/dfd-cross-fsvfm.yaml")),
+    ("dfb-protocol-1", include_str!("../../protocols/dfb-protocol-1.yaml")),
+    ("ffpp-cross", include_str!("../../protocols/ffpp-cross.yaml")),
+    ("diff-unseen-fsfm", include_str!("../../protocols/diff-unseen-fsfm.yaml")),
+    ("fas-mcio-celeba", include_str!("../../protocols/fas-mcio-celeba.yaml")),
+    ("fas-mcio-5shot", include_str!("../../protocols/fas-mcio-5shot.yaml")),
+    ("fas-limited", include_str!("../../protocols/fas-limited.yaml")),
+    ("fas-single", include_str!("../../protocols/fas-single.yaml")),
+    ("fas-wcs", include_str!("../../protocols/fas-wcs.yaml")),
+    ("fas-wcs-5shot", include_str!("../../protocols/fas-wcs-5shot.yaml")),
 ];
 
 const IDS: [&str; BUILTIN.len()] = {

@@ -38,15 +38,69 @@ fn built_in_protocols_are_sound_and_agree_with_their_files() {
         |names: &[(&str, usize)]| names.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect::<Vec<_>>();
     assert_eq!(folds("fas-mcio"), named(&[("O&C&I→M", 1), ("O&M&I→C", 1), ("O&C&M→I", 1), ("I&C&M→O", 1)]));
     assert_eq!(folds("dfd-cross"), named(&[("FF++→all", 5)]));
+    assert_eq!(folds("dfb-protocol-1"), named(&[("FF++c23→all", 14)]));
+    assert_eq!(folds("ffpp-cross").len(), 4);
+    assert_eq!(folds("fas-single").len(), 12);
+    assert_eq!(folds("fas-limited"), named(&[("M&I→C", 1), ("M&I→O", 1)]));
+    assert_eq!(folds("fas-wcs"), named(&[("C&S→W", 1), ("S&W→C", 1), ("C&W→S", 1)]));
 }
 
 #[test]
-fn the_target_of_a_leave_one_out_fold_is_no_source() {
-    for fold in Protocol::builtin("fas-mcio").unwrap().unwrap().folds {
-        let sources: BTreeSet<_> = fold.train.iter().map(|s| &s.dataset).collect();
-        assert_eq!(sources.len(), 3);
-        assert!(fold.tests.iter().flat_map(|t| &t.select).all(|s| !sources.contains(&s.dataset)));
+fn the_target_of_an_anti_spoofing_fold_is_no_source() {
+    for (id, sources) in [
+        ("fas-mcio", 3),
+        ("fas-mcio-celeba", 4),
+        ("fas-mcio-5shot", 5),
+        ("fas-limited", 2),
+        ("fas-single", 1),
+    ] {
+        for fold in Protocol::builtin(id).unwrap().unwrap().folds {
+            let names: BTreeSet<_> = fold.train.iter().map(|s| &s.dataset).collect();
+            assert_eq!(names.len(), sources, "{id} {}", fold.name);
+            assert!(fold.tests.iter().flat_map(|t| &t.select).all(|s| !names.contains(&s.dataset)));
+        }
     }
+}
+
+#[test]
+fn the_lists_of_518_and_448_videos_never_share_a_protocol_column() {
+    // one column name means one list, in every built-in protocol
+    let mut lists: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in Protocol::builtin_ids() {
+        for fold in Protocol::builtin(id).unwrap().unwrap().folds {
+            for test in fold.tests.iter().filter(|t| t.name.starts_with("CDF")) {
+                let sets = test.select.iter().map(|s| s.dataset.clone());
+                lists.entry(test.name.clone()).or_default().extend(sets);
+            }
+        }
+    }
+    assert!(lists.values().all(|sets| sets.len() == 1), "{lists:?}");
+    assert!(lists["CDFv2"].contains("cdfv2") && lists["CDFv2-noYT"].contains("cdfv2-noyt"));
+    // and exchanging the list changes the fingerprint, by which tables are kept apart
+    let base = Protocol::builtin("dfd-cross").unwrap().unwrap();
+    let mut other = base.clone();
+    other.folds[0].tests[1].select[0].dataset = "cdfv2".into();
+    assert_ne!(base.fingerprint(), other.fingerprint());
+}
+
+#[test]
+fn few_shot_people_may_be_tested_and_stay_in_training() {
+    let protocol = Protocol::builtin("fas-mcio-5shot").unwrap().unwrap();
+    let fold = &protocol.folds[0];
+    let mut all = BTreeMap::new();
+    for selector in fold.selectors() {
+        all.entry(selector.dataset.clone()).or_insert_with(|| manifest(&selector.dataset, 4, true));
+    }
+    let got = fold.assemble(&all).unwrap();
+    let shots = |list: &[Sample]| list.iter().filter(|s| s.dataset == "fas-msu-shot5").count();
+    assert_eq!((shots(&got.train), shots(&got.dev)), (36, 0));
+    // the same people in a source that is no few-shot list are a leak
+    let mut leaky = fold.clone();
+    leaky.train[0].dataset = "msu".into();
+    all.insert("msu".into(), manifest("msu", 4, true));
+    leaky.train[0].split = Split::Test;
+    let error = leaky.assemble(&all).unwrap_err().to_string();
+    assert!(error.contains("subject fas-msu/"), "{error}");
 }
 
 #[test]
@@ -298,4 +352,40 @@ fn manifests_refuse_what_would_merge_or_leak() {
     let path = dir.path().join("m.csv");
     base.write_csv(&path).unwrap();
     assert_eq!(Manifest::read_csv(&path).unwrap(), Manifest { synthetic: true, ..base });
+}
+
+#[test]
+fn the_example_in_the_documentation_is_a_protocol() {
+    let page = include_str!("../../../docs/protocols.md");
+    let example = page.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).unwrap();
+    let protocol = load(example).unwrap();
+    assert_eq!((protocol.id.as_str(), protocol.folds[0].tests.len()), ("mine", 3));
+    for id in Protocol::builtin_ids() {
+        assert!(page.contains(&format!("`{id}`")), "{id} is not in docs/protocols.md");
+    }
+}
+
+#[test]
+fn an_hter_is_called_dev_or_oracle() {
+    use crate::Metric;
+    assert!(Metric::HterDev.label().contains("dev") && !Metric::HterDev.label().contains("oracle"));
+    assert!(Metric::HterOracle.label().contains("oracle"));
+    // without a development set there is no HTER but the oracle's
+    let protocol = Protocol::builtin("fas-limited").unwrap().unwrap();
+    let row = |i: u32, label: u8| crate::ScoreRow {
+        set: "C".into(),
+        dataset: "fas-casia".into(),
+        method: if label == 1 { "fake" } else { "real" }.into(),
+        video: format!("v{i}"),
+        frame: 0,
+        label,
+        score: f64::from(i) / 20.0,
+        raw: f64::from(i),
+        subjects: vec![],
+    };
+    let rows: Vec<_> = (0..20).map(|i| row(i, u8::from(i > 8))).collect();
+    let measured = &crate::evaluate(&protocol, &protocol.folds[0], &rows).unwrap().sets[0];
+    assert_eq!(measured.hter_dev, None);
+    assert_eq!(protocol.primary.of(measured), None);
+    assert!(measured.hter_oracle.is_finite());
 }
