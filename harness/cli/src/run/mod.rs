@@ -4,6 +4,7 @@
 //! things are, `signals` hears the wish to stop. The order of work, the number of workers and an
 //! interruption in between change no number.
 
+mod audit;
 mod generate;
 mod progress;
 mod schedule;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result};
 use facebench_engine::Device;
 use facebench_host::Plugins;
 
+pub(crate) use audit::audit;
 pub(crate) use generate::run as generate_data;
 pub(crate) use progress::Screen;
 pub(crate) use signals::install as hear_signals;

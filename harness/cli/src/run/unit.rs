@@ -13,14 +13,14 @@ use anyhow::{Context as _, Result, anyhow};
 use facebench_engine::Device;
 use facebench_host::Plugins;
 use facebench_protocols::{ProtocolStamp, RunRecord, Timings};
-use facebench_train::{Done, Job, Outcome, pretrain, score, tune};
+use facebench_train::{Done, Job, Outcome, Progress, pretrain, score, tune};
 use serde_json::{Value, json};
 
-use super::generate;
 use super::progress::Screen;
 use super::schedule::{Ended, STACK_BYTES};
+use super::{audit, generate};
 use crate::fail;
-use crate::plan::{DataPlan, Plan, Task, Unit, VERSION};
+use crate::plan::{DataPlan, Plan, Scoring, Task, Unit, VERSION};
 use crate::store::{self, Store, Work};
 
 /// What all units of one call share.
@@ -128,7 +128,13 @@ impl Surroundings<'_> {
                         None => t.checkpoint.clone(),
                     };
                 }
-                score(&s.spec, &s.protocol, &job)?
+                match score(&s.spec, &s.protocol, &job)? {
+                    Outcome::Done(done) => match self.audited(s, done, &progress)? {
+                        Some(done) => Outcome::Done(done),
+                        None => return Ok(None), // the scores are in the resume state
+                    },
+                    other => other,
+                }
             }
         };
         Ok(match outcome {
@@ -139,6 +145,34 @@ impl Surroundings<'_> {
 
     fn data_root(&self) -> PathBuf {
         data_root(self.plan, self.store)
+    }
+
+    /// Adds what the parts of the fold and of the pre-training have in common; `None` if asked to stop.
+    fn audited(
+        &self,
+        scoring: &Scoring,
+        mut done: Box<Done>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Box<Done>>> {
+        let pretrain = match &self.plan.units[scoring.tune].task {
+            Task::Tune(t) => t.pretrain.map(|i| &self.plan.units[i].task),
+            _ => None,
+        };
+        let pretrained = match pretrain {
+            Some(Task::Pretrain(spec)) => spec.data.sets.as_slice(),
+            _ => &[],
+        };
+        let (protocol, fold) = (&scoring.protocol, &scoring.spec.tune.fold);
+        let cache = self.store.root().join(audit::PRINTS);
+        let root = self.data_root();
+        let found = audit::audit(protocol, fold, &root, pretrained, Some(&cache), self.stop, progress)?;
+        let Some((findings, said)) = found else { return Ok(None) };
+        if let Some(evaluation) = &mut done.evaluation {
+            evaluation.findings.extend(findings);
+            evaluation.findings.sort_by_key(|f| f.severity);
+        }
+        done.notes.push(said);
+        Ok(Some(done))
     }
 
     fn folder_of(&self, index: usize) -> Result<PathBuf> {
