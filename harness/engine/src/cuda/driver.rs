@@ -37,7 +37,9 @@ pub(super) fn open(n: usize) -> Result<Device> {
             )));
         }
     }
-    let plain = |e: candle_core::Error| fail(first_line(&e));
+    let plain = |e: candle_core::Error| {
+        fail(format!("{}\nhint: `nvidia-smi` shows which devices the driver can use", first_line(&e)))
+    };
     let device = CudaDevice::new_with_stream(n).map_err(plain)?;
     // SAFETY: everything happens on the one stream just made, in the order of the calls.
     unsafe { device.disable_event_tracking() };
