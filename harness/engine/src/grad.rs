@@ -8,10 +8,32 @@
 use crate::error::Result;
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 thread_local! {
     static DEPOSITS: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    static RECORDS: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Calls `f` without recording the fused operations inside it: nothing is saved for a backward pass,
+/// and results carry no graph. For scoring with parameters that train.
+pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            RECORDS.set(self.0);
+        }
+    }
+    let _restore = Restore(RECORDS.replace(false));
+    f()
+}
+
+/// Whether operations on this thread are recorded.
+pub(crate) fn records() -> bool {
+    RECORDS.get()
 }
 
 /// Gradients of the scalar `loss` with respect to every variable it depends on. Use this instead
@@ -93,5 +115,14 @@ mod tests {
         assert!(collecting());
         drop(session);
         assert!(!collecting());
+    }
+
+    #[test]
+    fn nothing_is_recorded_without_gradients() {
+        let x = Var::new(&[[2.0f32, 3.0]], &Device::Cpu).unwrap();
+        let product = || crate::ops::linear(&x, &x, None).unwrap();
+        assert!(!no_grad(product).track_op());
+        assert!(product().track_op());
+        assert_eq!(no_grad(product).to_vec2::<f32>().unwrap(), product().to_vec2::<f32>().unwrap());
     }
 }

@@ -27,6 +27,6 @@ pub mod selftest;
 pub use candle_core::backprop::GradStore;
 pub use candle_core::{D, DType, Device, Shape, Tensor, Var};
 pub use error::{Error, Result};
-pub use grad::backward;
+pub use grad::{backward, no_grad};
 pub use params::{Init, ParamStore};
 pub use rng::Rng;

@@ -6,8 +6,9 @@
 //! detached, so nothing is recorded for them and no gradient can reach them. Everything that
 //! belongs to parameters (optimiser, averaging, checkpoints) works on names.
 use crate::error::{Error, Result};
+use crate::kernels::kept;
 use crate::rng::Rng;
-use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_core::{CpuStorage, DType, Device, Shape, Storage, Tensor, Var};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -103,6 +104,32 @@ enum Role {
 struct Entry {
     var: Var,
     role: Role,
+    /// Address of an f32 matrix on the CPU, registered for packing once.
+    matrix: Option<usize>,
+}
+
+impl Entry {
+    fn new(var: Var, role: Role) -> Self {
+        let matrix = (var.rank() > 1).then(|| address(&var)).flatten();
+        matrix.iter().for_each(|&at| kept::register(at));
+        Self { var, role, matrix }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.matrix.iter().for_each(|&at| kept::release(at));
+    }
+}
+
+/// Where the values of a contiguous f32 tensor on the CPU begin.
+fn address(t: &Tensor) -> Option<usize> {
+    let (storage, layout) = t.storage_and_layout();
+    let (start, _) = layout.contiguous_offsets()?;
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(v)) => Some(v[start..].as_ptr() as usize),
+        _ => None,
+    }
 }
 
 type Predicate = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -224,7 +251,7 @@ impl ParamStore {
                 }
             };
             let role = if role == Role::Trains && (state.frozen)(name) { Role::Fixed } else { role };
-            state.entries.insert(name.to_owned(), Entry { var: Var::from_tensor(&value)?, role });
+            state.entries.insert(name.to_owned(), Entry::new(Var::from_tensor(&value)?, role));
         }
         let Some(entry) = state.entries.get(name) else {
             return Err(Error::argument("ParamStore::get", "an entry", name));
@@ -280,7 +307,8 @@ impl ParamStore {
         found.map(|(n, e)| (n.clone(), e.var.as_detached_tensor())).collect()
     }
 
-    /// Every parameter with its variable, sorted by name, trained or not.
+    /// Every parameter with its variable, sorted by name, trained or not. Change values with
+    /// [`ParamStore::set_all`] or an optimiser, which free what was packed from the old ones.
     pub fn variables(&self) -> Vec<(String, Var)> {
         self.state().entries.iter().map(|(n, e)| (n.clone(), e.var.clone())).collect()
     }
@@ -310,6 +338,7 @@ impl ParamStore {
             };
             check_shape(name, entry.var.shape(), value)?;
             entry.var.set(&value.to_device(&self.device)?.to_dtype(self.dtype)?.force_contiguous()?)?;
+            entry.matrix.iter().for_each(|&at| kept::changed(at));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor};
 use facebench_data::transform::Normalise;
-use facebench_engine::ParamStore;
+use facebench_engine::{ParamStore, no_grad};
 use facebench_host::{Backbone, BackboneInfo, FeatureSpec, Head, Purpose, RunCtx, Scope};
 use facebench_protocols::Sample;
 
@@ -162,8 +162,8 @@ impl Detector {
             if job.stopped() {
                 return Ok(None);
             }
-            let features = self.features(&frames?.tensor(&job.device)?)?;
-            all.extend(margins(&self.logits(&features)?)?);
+            let images = frames?.tensor(&job.device)?;
+            all.extend(margins(&no_grad(|| self.features(&images).and_then(|f| self.logits(&f)))?)?);
         }
         Ok(Some(all))
     }

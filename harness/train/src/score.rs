@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use facebench_engine::no_grad;
 use facebench_protocols::evaluate::{Options, evaluate_with};
 use facebench_protocols::{Protocol, Sample, ScoreRow, read_scores, write_scores};
 
@@ -52,8 +53,9 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
                 return Ok(Outcome::Interrupted);
             }
             let frames = frames?;
-            let features = detector.features(&frames.tensor(&job.device)?)?;
-            let margins = crate::detector::margins(&detector.logits(&features)?)?;
+            let images = frames.tensor(&job.device)?;
+            let logits = no_grad(|| detector.features(&images).and_then(|f| detector.logits(&f)))?;
+            let margins = crate::detector::margins(&logits)?;
             rows.extend(
                 frames.indices.iter().zip(margins).map(|(&i, margin)| row(name, &samples[i], margin)),
             );

@@ -11,7 +11,8 @@ use super::pack::{Mat, Packed, pack};
 use super::parallel::{self, Shared};
 use super::rows::{column_sums, layer_norm, layer_norm_backward};
 use super::scratch::{Scratch, uninit};
-use super::{Level, pointwise};
+use super::{Level, kept, pointwise};
+use std::sync::Arc;
 
 /// Number of parameters of a block.
 pub(crate) const PARAMETERS: usize = 12;
@@ -110,6 +111,7 @@ pub(crate) fn forward(problem: &Problem<'_>, x: &[f32], y: &mut [f32], saved: Op
     assert!(x.len() == d.rows() * c && y.len() == x.len(), "block input and output sizes");
     // A group of images small enough that its activations stay in cache from one step to the next.
     let group = ((rayon::current_num_threads() << 21) / (m * n).max(1)).clamp(1, d.batch.max(1));
+    let infers = saved.is_none();
     let mut room = match saved {
         Some(saved) => Room::Kept(saved),
         None => Room::Reused(Scratch::new(group * n * (5 * c + m))),
@@ -118,9 +120,10 @@ pub(crate) fn forward(problem: &Problem<'_>, x: &[f32], y: &mut [f32], saved: Op
     let few = d.rows() <= FEW_ROWS;
     let packed = |weight: P, inputs: usize, outputs: usize| {
         let mat = Mat::rows(w[weight as usize].as_ptr(), inputs).t();
+        let kept = if infers { kept::packed(level, w[weight as usize], inputs, outputs) } else { None };
         // SAFETY: weights have the sizes the caller checked.
-        let packed = (!few).then(|| unsafe { pack(level, mat, inputs, outputs) });
-        Right { mat, packed, outputs }
+        let now = || (!few).then(|| Arc::new(unsafe { pack(level, mat, inputs, outputs) }));
+        Right { mat, packed: kept.or_else(now), outputs }
     };
     let (qkv_w, proj_w) = (packed(P::QkvW, c, 3 * c), packed(P::ProjW, c, c));
     let (fc1_w, fc2_w) = (packed(P::Fc1W, c, m), packed(P::Fc2W, m, c));
@@ -206,7 +209,7 @@ impl Room<'_> {
 /// A transposed weight as the right side of products, packed once if it is used for many rows.
 struct Right {
     mat: Mat,
-    packed: Option<Packed>,
+    packed: Option<Arc<Packed>>,
     outputs: usize,
 }
 

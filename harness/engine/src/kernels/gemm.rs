@@ -62,7 +62,7 @@ pub(crate) unsafe fn gemm(level: Level, m: usize, n: usize, k: usize, a: Mat, b:
     // SAFETY: the caller's promise.
     unsafe {
         if m <= FEW_ROWS && m > 0 && n > 0 {
-            stream(level, (m, n, k), a, b, c);
+            stream(level, (m, n, k), a, Right::Plain(b), c);
         } else {
             gemm_packed(m, a, &pack(level, b, k, n), c);
         }
@@ -78,6 +78,11 @@ pub(crate) unsafe fn gemm_packed(m: usize, a: Mat, b: &Packed, c: Out) {
     let (k, n) = (b.k, b.n);
     if m == 0 || n == 0 {
         return;
+    }
+    if m <= FEW_ROWS {
+        let right = Right::Packed(Shared::from_ptr(b.data.as_ptr().cast_mut()));
+        // SAFETY: the caller's promise.
+        return unsafe { stream(b.level, (m, n, k), a, right, c) };
     }
     // Rows per task: few enough for balance, at most what fits the cache. Columns are split only
     // when rows alone do not give every thread work: that packs A more than once.
@@ -202,8 +207,17 @@ unsafe fn multiply<I: Isa>(
 /// whole packed matrix to memory first would cost as much as the product.
 pub(crate) const FEW_ROWS: usize = 512;
 
-/// A product with few rows: `A` is packed once, each task packs and uses its own panels of `B`.
-unsafe fn stream(level: Level, (m, n, k): (usize, usize, usize), a: Mat, b: Mat, c: Out) {
+/// The right side of a product with few rows.
+#[derive(Clone, Copy)]
+enum Right {
+    Plain(Mat),
+    /// As [`pack`] leaves it.
+    Packed(Shared<f32>),
+}
+
+/// A product with few rows: `A` is packed once, each task has its own panels of `B`, packed on the
+/// way if they are not yet.
+unsafe fn stream(level: Level, (m, n, k): (usize, usize, usize), a: Mat, b: Right, c: Out) {
     let s = shape(level);
     let mut packed = Scratch::new(m.div_ceil(s.mr) * s.mr * k);
     let left = Shared::new(&mut packed);
@@ -248,7 +262,7 @@ impl Kernel for LeftTask {
 struct StreamTask<'a> {
     buffer: &'a mut Vec<f32>,
     left: Shared<f32>,
-    b: Mat,
+    b: Right,
     size: (usize, usize, usize),
     panels: (usize, usize),
     c: Out,
@@ -261,17 +275,25 @@ impl Kernel for StreamTask<'_> {
         let Self { buffer, left, b, size: (m, n, k), panels, c } = self;
         let height = m.div_ceil(I::MR) * I::MR;
         let kc = depth_of(k, I::KC);
-        let right = aligned(buffer, kc * I::NR * (panels.1 - panels.0));
+        let width = n.div_ceil(I::NR) * I::NR;
         let mut tile = Tile([0.0; TILE]);
         for depth in Depth::blocks(k, kc) {
-            let place = |j: usize| right.wrapping_add((j - panels.0) * depth.len * I::NR);
             // SAFETY: the buffer holds KC x NR values for each panel, `left` every packed row.
             unsafe {
-                for j in panels.0..panels.1 {
-                    let from = j * I::NR;
-                    let size = (depth.len, I::NR.min(n - from), n - from);
-                    pack_panel::<I>(place(j), b, (depth.start, from), size, I::NR);
-                }
+                let right = match b {
+                    Right::Packed(all) => all.get().add(depth.start * width + panels.0 * depth.len * I::NR),
+                    Right::Plain(b) => {
+                        let right = aligned(buffer, kc * I::NR * (panels.1 - panels.0));
+                        for j in panels.0..panels.1 {
+                            let from = j * I::NR;
+                            let size = (depth.len, I::NR.min(n - from), n - from);
+                            let to = right.add((j - panels.0) * depth.len * I::NR);
+                            pack_panel::<I>(to, b, (depth.start, from), size, I::NR);
+                        }
+                        right
+                    }
+                };
+                let place = |j: usize| right.wrapping_add((j - panels.0) * depth.len * I::NR);
                 let left = left.get().add(height * depth.start);
                 for i in (0..m).step_by(I::MR) {
                     for j in panels.0..panels.1 {

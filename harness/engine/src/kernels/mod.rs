@@ -10,6 +10,7 @@ pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod epilogue;
 pub(crate) mod gemm;
+pub(crate) mod kept;
 pub(crate) mod math;
 pub(crate) mod micro;
 pub(crate) mod pack;

@@ -134,10 +134,11 @@ pub fn transformer_block_with(
             mlp: scales.map_or_else(Vec::new, |s| spread(&s.mlp, tokens)),
         },
         weights: weights.clone(),
-        train: x.track_op() || anchor.is_some(),
+        train: grad::records() && (x.track_op() || anchor.is_some()),
         saved: Mutex::new(None),
     };
     Ok(match anchor {
+        _ if !op.train => x.apply_op1_no_bwd(&op)?,
         _ if x.track_op() => x.apply_op1(op)?,
         // a variable in the graph makes candle call the backward pass
         Some(anchor) => x.apply_op2(&anchor, op)?,

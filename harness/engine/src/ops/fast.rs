@@ -7,9 +7,9 @@ pub(super) fn applies(tensors: &[&Tensor]) -> bool {
     !crate::cuda::stands_in() && tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
 }
 
-/// Whether any of `tensors` takes part in a graph.
+/// Whether any of `tensors` takes part in a graph that is recorded.
 pub(super) fn tracked(tensors: &[&Tensor]) -> bool {
-    tensors.iter().any(|t| t.track_op())
+    grad::records() && tensors.iter().any(|t| t.track_op())
 }
 
 /// The values of a contiguous f32 CPU storage.

@@ -7,12 +7,12 @@ use super::{composite, fast};
 use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::epilogue::Epilogue;
-use crate::kernels::gemm::{Out, gemm};
+use crate::kernels::gemm::{Out, gemm, gemm_packed};
 use crate::kernels::pack::Mat;
 use crate::kernels::parallel::Shared;
 use crate::kernels::rows::column_sums;
 use crate::kernels::scratch::uninit;
-use crate::kernels::{block, level};
+use crate::kernels::{block, kept, level};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
 
@@ -64,7 +64,7 @@ fn fused(x: &Tensor, w: &Tensor, b: Option<&Tensor>, gelu: bool) -> Option<Resul
 fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, gelu: bool) -> Result<Tensor> {
     let x = if fast::rows(x.layout()).is_some() { x.clone() } else { x.contiguous()? };
     let w = w.contiguous()?;
-    let train = fast::tracked(&[&x, &w]) || b.is_some_and(Tensor::track_op);
+    let train = fast::tracked(&[&x, &w]) || b.is_some_and(|b| fast::tracked(&[b]));
     let op = LinearOp { gelu, train, slope: Mutex::new(None) };
     Ok(match b {
         Some(b) if train => x.apply_op3(&w, &b.contiguous()?, op)?,
@@ -109,7 +109,11 @@ impl LinearOp {
         unsafe {
             let a = Mat::rows(x.as_ptr().add(rows.start), rows.stride);
             let wt = Mat::rows(w.as_ptr(), i).t();
-            gemm(level(), rows.count, o, i, a, wt, Out::new(&mut y, o, epilogue));
+            let out = Out::new(&mut y, o, epilogue);
+            match if self.train { None } else { kept::packed(level(), w, i, o) } {
+                Some(packed) => gemm_packed(rows.count, a, &packed, out),
+                None => gemm(level(), rows.count, o, i, a, wt, out),
+            }
         }
         if self.gelu && self.train {
             *self.slope.lock().unwrap_or_else(PoisonError::into_inner) = Some(slope);

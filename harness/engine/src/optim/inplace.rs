@@ -1,7 +1,7 @@
 //! In-place updates of parameters and gradients through candle's storage.
 use crate::error::{Error, Result};
-use crate::kernels::level;
 use crate::kernels::pointwise::{self, AdamStep, MomentumStep};
+use crate::kernels::{kept, level};
 use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Storage, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
 
@@ -50,6 +50,7 @@ impl InplaceOp2 for AdamOp<'_> {
         if p.len() != g.len() || m.len() != g.len() || v.len() != g.len() {
             bail!("fused-adam: a gradient has another size than its parameter");
         }
+        kept::changed(p.as_ptr() as usize);
         pointwise::adam(level(), p, g, m, v, self.step);
         Ok(())
     }
@@ -78,6 +79,7 @@ impl InplaceOp2 for MomentumOp<'_> {
         if p.len() != g.len() || (!buffer.is_empty() && buffer.len() != g.len()) {
             bail!("fused-momentum: a gradient has another size than its parameter");
         }
+        kept::changed(p.as_ptr() as usize);
         pointwise::momentum(level(), p, g, &mut buffer, self.step);
         Ok(())
     }
@@ -128,6 +130,7 @@ impl InplaceOp2 for AverageOp {
         if t.len() != x.len() {
             bail!("fused-average: the two parameters differ in size");
         }
+        kept::changed(t.as_ptr() as usize);
         pointwise::average(level(), t, x, self.m);
         Ok(())
     }
