@@ -12,10 +12,12 @@ use facebench_host::{PluginDir, Plugins, RunCtx};
 use serde_json::Value;
 
 /// Files of the shipped plugins, without the platform's prefix and extension.
-const SHIPPED: [&str; 7] = [
+const SHIPPED: [&str; 9] = [
     "facebench_backbone_dino",
+    "facebench_backbone_dinov2",
     "facebench_backbone_fsvfm",
     "facebench_backbone_mae",
+    "facebench_backbone_resnet50",
     "facebench_head_fs_adapter",
     "facebench_head_linear",
     "facebench_masking_crfr_p",

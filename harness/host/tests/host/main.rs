@@ -3,6 +3,7 @@
 //! One test program, so that plugins are built and opened once. `common` builds them with the cargo that runs the tests.
 #![allow(clippy::unwrap_used)]
 
+mod cnn;
 mod common;
 mod equality;
 mod faults;
