@@ -11,6 +11,7 @@ mod fixture;
 mod leaderboard;
 mod masks;
 mod plugins;
+mod pretraining;
 mod resume;
 mod store;
 mod tools;

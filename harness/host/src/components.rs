@@ -97,9 +97,13 @@ impl Backbone {
 
     /// Images (B,3,H,W) → patch tokens with positions (B,N,D), or (B,n,D) for the visible patches `keep` (B,n) u32.
     pub fn embed(&self, images: &Tensor, keep: Option<&Tensor>, ctx: &RunCtx) -> Result<Tensor> {
-        let [batch, ..] = self.who.rank::<4>("embed", images)?;
+        let [batch, _, height, width] = self.who.rank::<4>("embed", images)?;
         let n = match keep {
             Some(keep) => self.who.rank::<2>("embed, keep", keep)?[1],
+            // a smaller image has fewer patches; a plugin that takes none says so itself
+            None if (height, width) != (self.info.image, self.info.image) => {
+                (height / self.info.patch.max(1)) * (width / self.info.patch.max(1))
+            }
             None => self.info.patches(),
         };
         let (images, keep) = (raw(images.clone()), keep.map(|k| raw(k.clone())));

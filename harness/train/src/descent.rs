@@ -84,6 +84,20 @@ impl Descent {
         Ok(norm)
     }
 
+    /// Weight decay of the next steps, as a multiple of the one this was made with.
+    pub(crate) fn set_decay_factor(&mut self, factor: f64) {
+        self.optim.set_decay_factor(factor);
+    }
+
+    /// Parameters whose names begin so rest in the next step: value, moments and decay.
+    pub(crate) fn rest(&mut self, prefix: &str) {
+        if let Some(grads) = &mut self.gathered {
+            for (_, var) in self.params.iter().filter(|(name, _)| name.starts_with(prefix)) {
+                grads.remove(var);
+            }
+        }
+    }
+
     /// Forgets gathered gradients.
     pub(crate) fn drop_gathered(&mut self) {
         self.gathered = None;

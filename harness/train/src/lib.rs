@@ -11,6 +11,7 @@ pub mod batches;
 pub mod curves;
 mod descent;
 pub mod detector;
+pub mod dino;
 pub mod encoder;
 mod error;
 pub mod faces;
@@ -25,6 +26,7 @@ mod state;
 mod tests;
 pub mod threec;
 mod tune;
+mod watch;
 pub mod weights;
 
 pub use error::{Error, Result};

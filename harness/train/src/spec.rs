@@ -50,6 +50,9 @@ pub struct PretrainSpec {
     pub optim: PretrainOptim,
     /// Which faces
     pub data: PretrainData,
+    /// What is shown on the way
+    #[serde(skip_serializing_if = "WatchSpec::is_default")]
+    pub watch: WatchSpec,
     /// Seed of every random stream: initial weights, order, masks
     pub seed: u64,
 }
@@ -62,6 +65,7 @@ impl Default for PretrainSpec {
             objective: ObjectiveSpec::default(),
             optim: PretrainOptim::default(),
             data: PretrainData::default(),
+            watch: WatchSpec::default(),
             seed: 0,
         }
     }
@@ -121,6 +125,13 @@ pub enum MissingParsing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveSpec {
+    /// `3c` (masked reconstruction and self-distillation; with parts switched off also MAE) or `dino`, which has its
+    /// own settings under `dino` and uses neither `masking` nor the other settings here
+    #[serde(skip_serializing_if = "ObjectiveKind::is_three_c")]
+    pub kind: ObjectiveKind,
+    /// Settings of DINO
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dino: Option<DinoSpec>,
     /// Weight of the reconstruction of all hidden patches; 0 leaves only the other terms
     pub reconstruction_weight: f64,
     /// Weight of the reconstruction of the covered region (method.md §3.9); 0 switches it off
@@ -136,12 +147,119 @@ pub struct ObjectiveSpec {
 impl Default for ObjectiveSpec {
     fn default() -> Self {
         Self {
+            kind: ObjectiveKind::ThreeC,
+            dino: None,
             reconstruction_weight: 1.0,
             region_weight: 0.007,
             norm_pix: true,
             decoder: DecoderSpec::default(),
             similarity: Some(SimilaritySpec::default()),
         }
+    }
+}
+
+/// What a backbone is pre-trained with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ObjectiveKind {
+    /// Masked reconstruction and self-distillation of FSFM and FS-VFM, or parts of it
+    #[default]
+    #[serde(rename = "3c")]
+    ThreeC,
+    /// Self-distillation between random views (arXiv 2104.14294)
+    #[serde(rename = "dino")]
+    Dino,
+}
+
+impl ObjectiveKind {
+    fn is_three_c(&self) -> bool {
+        *self == Self::ThreeC
+    }
+}
+
+/// Settings of DINO (arXiv 2104.14294 §3 and appendices). Weight decay rises from `optim.weight_decay` to
+/// `weight_decay_end` along a cosine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DinoSpec {
+    /// K, the number of patterns the head tells apart
+    pub out: usize,
+    /// Hidden width of the head
+    pub hidden: usize,
+    /// Width of the unit vector before its last layer
+    pub bottleneck: usize,
+    /// Keep the rows of the last layer at length 1
+    pub norm_last_layer: bool,
+    /// Epochs in which the last layer rests
+    pub freeze_last_layer: f64,
+    /// Small views of each face, besides the two large ones
+    pub local_crops: usize,
+    /// Their side in pixels; `null` = 3/7 of the backbone's, in whole patches (96 of 224)
+    pub local_size: Option<usize>,
+    /// Smallest and largest share of the picture in a large view
+    pub global_area: [f64; 2],
+    /// The same of a small view
+    pub local_area: [f64; 2],
+    /// Strength of the colour jitter, 1 = published
+    pub colour: f64,
+    /// τ of the student
+    pub student_temp: f64,
+    /// τ of the teacher after its warm-up
+    pub teacher_temp: f64,
+    /// τ of the teacher at the start
+    pub warmup_teacher_temp: f64,
+    /// Epochs between the two
+    pub warmup_teacher_temp_epochs: f64,
+    /// Momentum of the teacher at the first update; it rises to 1 along a cosine
+    pub teacher_momentum: f64,
+    /// Momentum of the centre
+    pub center_momentum: f64,
+    /// Weight decay at the end
+    pub weight_decay_end: f64,
+}
+
+impl Default for DinoSpec {
+    fn default() -> Self {
+        Self {
+            out: 65_536,
+            hidden: 2048,
+            bottleneck: 256,
+            norm_last_layer: true,
+            freeze_last_layer: 1.0,
+            local_crops: 8,
+            local_size: None,
+            global_area: [0.4, 1.0],
+            local_area: [0.05, 0.4],
+            colour: 1.0,
+            student_temp: 0.1,
+            teacher_temp: 0.07,
+            warmup_teacher_temp: 0.04,
+            warmup_teacher_temp_epochs: 30.0,
+            teacher_momentum: 0.996,
+            center_momentum: 0.9,
+            weight_decay_end: 0.4,
+        }
+    }
+}
+
+/// What a run shows while it is going on, and what it does when a loss is not a number. Changes no weight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WatchSpec {
+    /// Epochs between two pictures of reconstructions (3c) or views (dino); `null` = a fifth of the run
+    pub pictures_every: Option<usize>,
+    /// How often a loss that is not a number is tried again from the last checkpoint before the run stops
+    pub retries: usize,
+}
+
+impl Default for WatchSpec {
+    fn default() -> Self {
+        Self { pictures_every: None, retries: 1 }
+    }
+}
+
+impl WatchSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -7,7 +7,12 @@ use super::check::nearest;
 use super::layers::LayerError;
 
 /// Name and text of each.
-const EXPERIMENTS: &[(&str, &str)] = &[("demo", include_str!("../../presets/demo.yaml"))];
+const EXPERIMENTS: &[(&str, &str)] = &[
+    ("demo", include_str!("../../presets/demo.yaml")),
+    ("dino-micro", include_str!("../../presets/dino-micro.yaml")),
+    ("dino-vit-s", include_str!("../../presets/dino-vit-s.yaml")),
+    ("dino-vit-b", include_str!("../../presets/dino-vit-b.yaml")),
+];
 
 /// The text of an embedded experiment.
 pub(crate) fn experiment(name: &str) -> Result<&'static str, LayerError> {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use facebench_host::{Kind, Plugins};
 use facebench_protocols::{Fold, PluginStamp, Protocol};
 use facebench_train::spec::{
-    Component, MaskingSpec, MissingParsing, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom,
+    Component, MaskingSpec, MissingParsing, ObjectiveKind, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom,
 };
 use serde_json::{Value, json};
 
@@ -202,11 +202,18 @@ impl<'e> Builder<'e> {
         let (mask, mask_stamp) =
             resolve::component(self.plugins, l, Kind::Masking, given, &["pretrain", name, "masking"])?;
         let on_missing = m.on_missing;
-        let spec = PretrainSpec {
-            backbone: backbone.clone(),
-            masking: MaskingSpec { plugin: mask.plugin, config: mask.config, ..m.clone() },
-            ..spec.clone()
+        let dino = spec.objective.kind == ObjectiveKind::Dino;
+        if dino && l.merged.pointer(&format!("/pretrain/{name}/masking")).is_some() {
+            return Err(anyhow!(
+                "{}: `masking` has no meaning with `objective.kind: dino`: its views are crops, nothing is hidden\nhint: remove `masking`, or use `objective.kind: 3c`",
+                l.whereis(&["pretrain".into(), name.into(), "masking".into()])
+            ));
+        }
+        let masking = match dino {
+            true => m.clone(), // not used
+            false => MaskingSpec { plugin: mask.plugin, config: mask.config, ..m.clone() },
         };
+        let spec = PretrainSpec { backbone: backbone.clone(), masking, ..spec.clone() };
         let data = match &self.root {
             Some(root) => root
                 .pretrain(&spec.data)
@@ -217,8 +224,11 @@ impl<'e> Builder<'e> {
         let labels = Labels { pretraining: name.to_owned(), seed: spec.seed, ..Labels::default() };
         let mut draft = Draft::new(name.to_owned(), identity, Task::Pretrain(Box::new(spec)));
         draft.needs = self.data_unit();
-        draft.plugins = vec![stamp.clone(), mask_stamp];
-        if on_missing == MissingParsing::Random && m.plugin != FALLBACK {
+        draft.plugins = vec![stamp.clone()];
+        if !dino {
+            draft.plugins.push(mask_stamp);
+        }
+        if !dino && on_missing == MissingParsing::Random && m.plugin != FALLBACK {
             draft.plugins.push(resolve::stamp(self.plugins, Kind::Masking, FALLBACK)?);
         }
         draft.labels = labels;

@@ -41,7 +41,13 @@ impl Screen {
             bar.set_prefix(title.to_owned());
             bar
         });
-        let log = Mutex::new(Log { what: String::new(), total: 0, last: Instant::now() });
+        let log = Mutex::new(Log {
+            what: String::new(),
+            total: 0,
+            last: Instant::now(),
+            began: Instant::now(),
+            first: None,
+        });
         UnitProgress { screen: self, title: title.to_owned(), bar, log }
     }
 }
@@ -65,6 +71,18 @@ struct Log {
     what: String,
     total: u64,
     last: Instant,
+    /// When the phase began, and its first step: an interrupted one does not begin at 0
+    began: Instant,
+    first: Option<u64>,
+}
+
+/// `, 3 min left`, once there is something to reckon with.
+fn time_left(began: Instant, first: Option<u64>, done: u64, total: u64) -> String {
+    let Some(steps) = first.and_then(|f| done.checked_sub(f)).filter(|n| *n > 0) else {
+        return String::new();
+    };
+    let left = began.elapsed().as_secs_f64() / steps as f64 * total.saturating_sub(done) as f64;
+    format!(", {} left", super::unit::seconds(left))
 }
 
 impl Progress for UnitProgress<'_> {
@@ -78,16 +96,21 @@ impl Progress for UnitProgress<'_> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         what.clone_into(&mut log.what);
         log.total = total;
+        (log.began, log.first) = (Instant::now(), None);
     }
 
     fn tick(&self, done: u64, message: &str) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.first.is_none() {
+            (log.began, log.first) = (Instant::now(), Some(done));
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             bar.set_message(format!("{} {message}", log.what));
         } else if log.last.elapsed() >= EVERY {
             log.last = Instant::now();
-            eprintln!("  {}: {} {done}/{} {message}", self.title, log.what, log.total);
+            let left = time_left(log.began, log.first, done, log.total);
+            eprintln!("  {}: {} {done}/{} {message}{left}", self.title, log.what, log.total);
         }
     }
 

@@ -6,9 +6,11 @@
 //! decides the picture, not the order of work. Normalisation comes last.
 
 mod augment;
+mod multicrop;
 mod normalise;
 
 pub use augment::{Augment, Colour, RandomCrop, blend_colour};
+pub use multicrop::{MultiCrop, blur, solarise, turn_hue};
 pub use normalise::{ChannelSums, Normalise, statistics};
 
 use facebench_protocols::{Stream, TestTransform};

@@ -8,5 +8,5 @@ mod pos_embed;
 mod vit;
 
 pub use layers::{Block, LayerNorm, Linear};
-pub use pos_embed::{Resize, interpolate_pos_embed, resize_positions, sincos_pos_embed};
+pub use pos_embed::{Resize, interpolate_pos_embed, regrid_positions, resize_positions, sincos_pos_embed};
 pub use vit::{Pool, Vit, VitConfig};

@@ -84,6 +84,33 @@ pub fn resize_positions(table: &Tensor, rows: usize, grid: (usize, usize), how: 
     Ok(Tensor::from_vec(out, (1, rows + grid.0 * grid.1, width), table.device())?.to_dtype(dtype)?)
 }
 
+/// Position rows (1, R·C, D) of one grid (rows, columns) for another, by the cubic of [`interpolate_pos_embed`].
+/// Differentiable: one product with a fixed matrix. For tables that train on several input sizes.
+pub fn regrid_positions(table: &Tensor, from: (usize, usize), to: (usize, usize)) -> Result<Tensor> {
+    let (one, n, _) = table.dims3()?;
+    if one != 1 || from.0 * from.1 != n || n == 0 || to.0 * to.1 == 0 {
+        return Err(Error::argument(
+            "regrid_positions",
+            "(1, rows * columns, D) and a grid of at least 1 x 1",
+            format!("{:?}, {from:?} to {to:?}", table.dims()),
+        ));
+    }
+    if from == to {
+        return Ok(table.clone());
+    }
+    let (rows, columns) = (Resize::Bicubic.taps(from.0, to.0), Resize::Bicubic.taps(from.1, to.1));
+    let mut weights = vec![0.0f64; to.0 * to.1 * n];
+    for (at, line) in weights.chunks_exact_mut(n).enumerate() {
+        for &(y, wy) in &rows[at / to.1] {
+            for &(x, wx) in &columns[at % to.1] {
+                line[y * from.1 + x] += wy * wx;
+            }
+        }
+    }
+    let weights = Tensor::from_vec(weights, (to.0 * to.1, n), table.device())?.to_dtype(table.dtype())?;
+    Ok(weights.matmul(&table.squeeze(0)?.contiguous()?)?.unsqueeze(0)?)
+}
+
 fn accumulate<'a>(out: &mut [f64], taps: &[(usize, f64)], source: impl Fn(usize) -> &'a [f64]) {
     for &(at, weight) in taps {
         for (o, s) in out.iter_mut().zip(source(at)) {
@@ -142,7 +169,7 @@ fn widened_taps(old: usize, new: usize) -> Vec<Vec<(usize, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     /// PyTorch 2.15 in f64: `interpolate(mode="bicubic")` with a size, with `scale_factor=(new + 0.1)/5`, with antialias.
     #[test]
@@ -195,5 +222,23 @@ mod tests {
             close(got[n - 1], last);
             close(got.iter().sum(), sum);
         }
+    }
+
+    #[test]
+    fn resizing_equals_the_loading_rule_and_has_gradients() {
+        let values: Vec<f64> = (0..17 * 8).map(|i| (0.7 * i as f64).sin()).collect();
+        let table = Tensor::from_vec(values, (1, 17, 8), &Device::Cpu).unwrap();
+        let patches = Var::from_tensor(&table.narrow(1, 1, 16).unwrap().contiguous().unwrap()).unwrap();
+        for grid in [2, 3, 7] {
+            let got = regrid_positions(&patches, (4, 4), (grid, grid)).unwrap();
+            let want = interpolate_pos_embed(&table, grid).unwrap().narrow(1, 1, grid * grid).unwrap();
+            let off = (&got - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+            assert!(off < 1e-14, "{grid}: {off}");
+            // each new position is an average of old ones: the gradients of the sum add up to their number
+            let grads = crate::backward(&got.sum_all().unwrap()).unwrap();
+            let sum = grads.get(&patches).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+            assert!((sum - (8 * grid * grid) as f64).abs() < 1e-10);
+        }
+        assert!(regrid_positions(&patches, (3, 5), (2, 2)).is_err());
     }
 }

@@ -53,6 +53,12 @@ impl AdamW {
         self.0.step(grads, lr)
     }
 
+    /// Multiplies every group's weight decay from the next step on: for decays that follow a schedule. Not part of the
+    /// saved state.
+    pub fn set_decay_factor(&mut self, factor: f64) {
+        self.0.decay_factor = factor;
+    }
+
     /// State as named tensors: `{name}.exp_avg`, `{name}.exp_avg_sq`, and `{name}.step` (one f64).
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         self.0.save()
@@ -107,6 +113,7 @@ struct State {
     slots: Vec<Slot>,
     config: AdamConfig,
     decoupled: bool,
+    decay_factor: f64,
 }
 
 impl State {
@@ -126,14 +133,18 @@ impl State {
                 slots.push(Slot { name, var, moments, step: 0, lr_scale, weight_decay });
             }
         }
-        Ok(Self { slots, config, decoupled })
+        Ok(Self { slots, config, decoupled, decay_factor: 1.0 })
     }
 
     fn step(&mut self, grads: &GradStore, lr: f64) -> Result<()> {
         for slot in &mut self.slots {
             let Some(grad) = grads.get(&slot.var) else { continue };
             slot.step += 1;
-            slot.update(grad, lr, self.config, self.decoupled)?;
+            let decay = slot.weight_decay;
+            slot.weight_decay = decay * self.decay_factor;
+            let done = slot.update(grad, lr, self.config, self.decoupled);
+            slot.weight_decay = decay;
+            done?;
         }
         Ok(())
     }

@@ -157,8 +157,16 @@ pub(super) extern "C" fn custom(
 }
 
 /// Names [`call`] knows; kept here so that an unknown one can be answered with them.
-const NAMED: [&str; 7] =
-    ["cumsum", "argsort", "upsample_nearest2d", "conv2d", "batch_norm", "max_pool2d", "avg_pool2d"];
+const NAMED: [&str; 8] = [
+    "cumsum",
+    "argsort",
+    "upsample_nearest2d",
+    "conv2d",
+    "batch_norm",
+    "max_pool2d",
+    "avg_pool2d",
+    "regrid_positions",
+];
 
 pub(super) extern "C" fn call(
     name: RStr<'_>,
@@ -175,6 +183,11 @@ pub(super) extern "C" fn call(
         Ok(match name.as_str() {
             "cumsum" => x.cumsum(super::axis(x, whole(0))?)?,
             "argsort" => x.contiguous()?.arg_sort_last_dim(true)?,
+            // rows and columns of the old grid, then of the new one
+            "regrid_positions" => {
+                let side = |i: usize| whole(i).max(0) as usize;
+                facebench_engine::nn::regrid_positions(x, (side(0), side(1)), (side(2), side(3)))?
+            }
             "upsample_nearest2d" => {
                 x.upsample_nearest2d(whole(0).max(1) as usize, whole(1).max(1) as usize)?
             }

@@ -106,6 +106,27 @@ fn pretrain_spec() -> PretrainSpec {
     serde_json::from_value(spec).unwrap()
 }
 
+fn dino_spec(accum: usize) -> PretrainSpec {
+    let spec = json!({
+        "backbone": {"plugin": "dino", "config": micro()},
+        "objective": {"kind": "dino", "dino": {
+            "out": 64, "hidden": 32, "bottleneck": 16, "local_crops": 2, "local_size": 16,
+            "warmup_teacher_temp_epochs": 2.0, "teacher_momentum": 0.9,
+        }},
+        "optim": {
+            "epochs": 3, "warmup_epochs": 1.0, "batch": 8 / accum, "accum": accum, "blr": 0.05,
+            "weight_decay": 0.04, "betas": [0.9, 0.999], "clip": 3.0,
+        },
+    });
+    serde_json::from_value(spec).unwrap()
+}
+
+/// Rows of `curves.csv`, without the epoch.
+fn curves(place: &Place) -> Vec<Vec<f64>> {
+    let text = std::fs::read_to_string(place.out().join("curves.csv")).unwrap();
+    text.lines().skip(1).map(|l| l.split(',').skip(1).map(|v| v.parse().unwrap()).collect()).collect()
+}
+
 fn tune_spec(head: &str, config: &Value) -> TuneSpec {
     let spec = json!({
         "backbone": backbone(),
@@ -137,6 +158,9 @@ fn files(dir: &Path) -> BTreeMap<String, String> {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("events.") {
+            continue; // event files hold the time of day
+        }
         if path.is_dir() {
             out.extend(files(&path).into_iter().map(|(n, b)| (format!("{name}/{n}"), b)));
         } else {
@@ -194,6 +218,141 @@ fn a_shard_trains_to_the_same_bits_as_its_folder() {
         assert_eq!(files(&plain.out()), files(&shard.out()), "{workers} workers");
         assert!(done.synthetic);
     }
+}
+
+#[test]
+fn dino_gives_the_same_bits_with_other_threads_and_after_interruptions() {
+    let spec = dino_spec(1);
+    let unit = |job: &Job| pretrain(&spec, job);
+    let (plain, what) = run(0, &[], &unit);
+    let (threaded, _) = run(3, &[], &unit);
+    let (stopped, _) = run(1, &[1, 2], &unit);
+    let names: Vec<String> = files(&plain.out()).into_keys().collect();
+    assert!(what.synthetic && names.contains(&MODEL.to_owned()), "{names:?}");
+    assert!(names.contains(&"grids/epoch-0003.png".to_owned()), "{names:?}");
+    assert_eq!(files(&plain.out()), files(&threaded.out()));
+    assert_eq!(files(&plain.out()), files(&stopped.out()));
+    // the teacher's encoder, and nothing else, which is what a detector loads
+    let tensors = checkpoint::read(&plain.out().join(MODEL)).unwrap().tensors;
+    assert!(tensors.contains_key("cls_token") && !tensors.keys().any(|k| k.starts_with("head.")));
+}
+
+#[test]
+fn a_kill_costs_the_work_since_the_last_save_and_no_bit() {
+    for spec in [pretrain_spec(), dino_spec(2)] {
+        let unit = |job: &Job| pretrain(&spec, job);
+        let (straight, _) = run(1, &[], &unit);
+        let place = Place::new();
+        let (state, out) = (place.dir.path().join("state"), place.out());
+        let stop_at = |tick| {
+            place.stop.store(false, Ordering::Relaxed);
+            let watch = StopAt { tick, seen: AtomicU64::new(0), stop: &place.stop };
+            assert!(matches!(unit(&place.job(&state, &out, 2, &watch)).unwrap(), Outcome::Interrupted));
+        };
+        stop_at(1);
+        // the state as a kill would leave it: saved after the first update, but more was done and shown after it
+        let kept = std::fs::read(state.join("state.safetensors")).unwrap();
+        stop_at(1);
+        std::fs::write(state.join("state.safetensors"), kept).unwrap();
+        place.stop.store(false, Ordering::Relaxed);
+        done(unit(&place.job(&state, &out, 1, &Silent)).unwrap());
+        assert_eq!(files(&straight.out()), files(&out), "{:?}", spec.objective.kind);
+    }
+}
+
+#[test]
+fn accumulated_micro_batches_are_one_batch_for_dino() {
+    let losses = |accum| {
+        let mut spec = dino_spec(accum);
+        spec.optim.epochs = 2;
+        curves(&run(1, &[], &|job| pretrain(&spec, job)).0)
+    };
+    let (whole, halves) = (losses(1), losses(2));
+    for (a, b) in whole.iter().zip(&halves) {
+        assert!((a[0] - b[0]).abs() < 2e-3 * a[0], "{whole:?} {halves:?}");
+    }
+}
+
+#[test]
+fn masks_and_reconstruction_are_refused_with_dino() {
+    let refused = |change: &dyn Fn(&mut PretrainSpec)| {
+        let mut spec = dino_spec(1);
+        change(&mut spec);
+        let place = Place::new();
+        let (state, out) = (place.dir.path().join("state"), place.out());
+        pretrain(&spec, &place.job(&state, &out, 0, &Silent)).unwrap_err().to_string()
+    };
+    let error = refused(&|s| s.masking.plugin = "random".into());
+    assert!(
+        error.contains("`masking` has no meaning with `objective.kind: dino`") && error.contains("hint: ")
+    );
+    let error = refused(&|s| s.objective.norm_pix = false);
+    assert!(error.contains("reconstruction, decoder and similarity have no meaning"), "{error}");
+    let error = refused(&|s| s.objective.dino.as_mut().unwrap().local_size = Some(13));
+    assert!(error.contains("local_size: 13"), "{error}");
+    let error = refused(&|s| s.objective.kind = crate::spec::ObjectiveKind::ThreeC);
+    assert!(error.contains("`objective.dino` is given"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_is_retried_and_leaves_its_inputs() {
+    struct Notes(std::sync::Mutex<Vec<String>>);
+    impl Progress for Notes {
+        fn phase(&self, _: &str, _: u64) {}
+        fn tick(&self, _: u64, _: &str) {}
+        fn note(&self, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+    }
+    for (mut spec, inputs) in [(pretrain_spec(), "images"), (dino_spec(1), "global")] {
+        spec.watch.retries = 2;
+        let place = Place::new();
+        let (state, out) = (place.dir.path().join("state"), place.out());
+        // one step with this rate leaves parameters whose squares overflow
+        (spec.optim.blr, spec.optim.warmup_epochs, spec.optim.clip) = (1e30, 0.0, None);
+        if let Some(dino) = &mut spec.objective.dino {
+            dino.freeze_last_layer = 0.0;
+        }
+        let notes = Notes(std::sync::Mutex::default());
+        let error = pretrain(&spec, &place.job(&state, &out, 1, &notes)).unwrap_err().to_string();
+        assert!(error.contains("at epoch 1, batch 0") && error.contains("failed-step"), "{error}");
+        let notes = notes.0.into_inner().unwrap();
+        assert_eq!(
+            notes.iter().filter(|n| n.contains("back to the last checkpoint")).count(),
+            2,
+            "{notes:?}"
+        );
+        let step = std::fs::read_to_string(state.join("failed-step/step.json")).unwrap();
+        let step: Value = serde_json::from_str(&step).unwrap();
+        let samples = step["samples"].as_array().unwrap();
+        assert_eq!((samples.len(), &step["step"]), (8, &json!(1)));
+        assert!(["NaN", "inf", "-inf"].contains(&step["values"]["loss"].as_str().unwrap()), "{step}");
+        assert!(samples[0].as_str().unwrap().starts_with("synthfaces/"));
+        let dumped = checkpoint::read(&state.join("failed-step/inputs.safetensors")).unwrap().tensors;
+        let rows = if inputs == "images" { 8 } else { 16 };
+        assert_eq!(dumped[inputs].dims(), [rows, 3, 32, 32]);
+    }
+}
+
+#[test]
+fn a_run_leaves_events_and_pictures() {
+    let mut spec = pretrain_spec();
+    spec.watch.pictures_every = Some(2);
+    let (place, done) = run(1, &[], &|job| pretrain(&spec, job));
+    let events = crate::watch::tensorboard::tests::read(&place.out().join("events.out.tfevents.facebench"));
+    let losses: Vec<f64> =
+        events.iter().filter(|(_, tag, _)| tag == "train/loss").map(|(_, _, v)| f64::from(*v)).collect();
+    assert_eq!(losses.len() as u64, done.images / 8, "one point a step in a run this short");
+    let rows = curves(&place);
+    let per_epoch = losses.len() / rows.len();
+    for (epoch, row) in rows.iter().enumerate() {
+        let mean = losses[epoch * per_epoch..][..per_epoch].iter().sum::<f64>() / per_epoch as f64;
+        assert!((mean - row[0]).abs() < 1e-5, "{mean} {row:?}");
+    }
+    assert!(events.iter().any(|(_, tag, v)| tag == "speed/images_per_s" && *v > 0.0));
+    assert_eq!(events.iter().filter(|(_, tag, _)| tag == "pictures").count(), 2);
+    let grids: Vec<String> = files(&place.out()).into_keys().filter(|n| n.starts_with("grids/")).collect();
+    assert_eq!(grids, ["grids/epoch-0002.png", "grids/epoch-0003.png"]);
 }
 
 #[test]

@@ -169,17 +169,26 @@ impl Vit {
     }
 
     /// (B,3,H,W) → (B,N,D) with positions, or (B,n,D) for the visible patches `keep` (B,n) u32.
+    ///
+    /// Images may be smaller than the backbone's (the local views of multi-crop training): the position table is then
+    /// interpolated bicubically to their grid, with gradients.
     pub fn embed(&self, images: &Tensor, keep: Option<&Tensor>) -> Result<Tensor> {
         let (b, _, h, w) = images.dims4()?;
-        let side = self.dims.image;
-        if (h, w) != (side, side) {
+        let (side, patch) = (self.dims.image, self.dims.patch);
+        let resized = h <= side && w <= side && h % patch == 0 && w % patch == 0 && h * w > 0;
+        if (h, w) != (side, side) && !resized {
             bail!(
                 "images of {h}x{w}, expected {side}x{side}\nhint: set `image` of the backbone or of the data"
             );
         }
-        let (n, d) = (self.dims.patches(), self.dims.width);
+        let (d, old, new) = (self.dims.width, self.dims.grid(), (h / patch, w / patch));
+        let n = new.0 * new.1;
         let tokens = self.patch_embed.forward(images, keep).context("patch_embed")?;
-        let positions = self.pos_embed.narrow(1, 1, n)?; // (1, N, D)
+        let mut positions = self.pos_embed.narrow(1, 1, self.dims.patches())?; // (1, N, D)
+        if new != old {
+            let grids = [old.0, old.1, new.0, new.1].map(|side| side as f64);
+            positions = Tensor::call("regrid_positions", &[&positions], &grids)?;
+        }
         match keep {
             Some(keep) => tokens + positions.broadcast([b, n, d])?.gather_tokens(keep),
             None => tokens + positions,
