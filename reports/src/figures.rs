@@ -6,8 +6,8 @@
 
 use crate::Error;
 use crate::plot::{
-    Bar, Bars, Curves, Difference, Figure, Forest, Heat, Histogram, Line, Roc, RocCurve, Scored, Threshold,
-    render,
+    Bar, Bars, Bubble, Bubbles, Calibration, Curves, Det, Difference, Figure, Forest, Heat, Histogram, Line,
+    Plot as _, Radar, Reliability, Roc, RocCurve, Scored, Threshold, render,
 };
 use crate::runs::Run;
 use crate::tables::{self, Entry, Study};
@@ -19,6 +19,10 @@ const BANDS: usize = 4;
 const CURVES: usize = 12;
 /// Rows above which bars, differences and heat maps are walls; the tables hold the numbers.
 const ROWS: usize = 60;
+/// Outlines in a radar, and series in a reliability diagram, before they hide each other.
+const RADAR: usize = 6;
+/// Bins of a reliability diagram.
+const BINS: usize = 10;
 /// Resamples of a band.
 const RESAMPLES: usize = 400;
 
@@ -29,6 +33,10 @@ pub(crate) enum Place {
     Main,
     /// ROC curves.
     Roc,
+    /// DET curves.
+    Det,
+    /// Reliability diagrams.
+    Reliability,
     /// Score histograms.
     Scores,
     /// Training curves.
@@ -47,9 +55,26 @@ pub(crate) fn of_study(study: &mut Study<'_>, png: bool) -> Result<Vec<(Place, F
     if let Some(heat) = heat(study) {
         figures.push((Place::Main, render(&heat, png)?));
     }
+    for radar in radars(study) {
+        figures.push((Place::Main, render(&radar, png)?));
+    }
+    if let Some(bubbles) = bubbles(study) {
+        figures.push((Place::Main, render(&bubbles, png)?));
+    }
     for (fold, set) in sets(study) {
         for roc in rocs(study, &fold, &set)? {
+            if !roc.log_x {
+                let id = roc.id.replacen("roc", "det", 1);
+                let det = Det { id, title: roc.title.replacen("ROC", "DET", 1), curves: roc.curves.clone() };
+                // rows that separate the set perfectly have no error rates to draw
+                if det.check().is_ok() {
+                    figures.push((Place::Det, render(&det, png)?));
+                }
+            }
             figures.push((Place::Roc, render(&roc, png)?));
+        }
+        if let Some(diagram) = reliability(study, &fold, &set)? {
+            figures.push((Place::Reliability, render(&diagram, png)?));
         }
     }
     for i in 0..study.entries.len().min(CURVES) {
@@ -285,4 +310,99 @@ fn histogram(study: &mut Study<'_>, index: usize) -> Result<Option<Histogram>, E
         }
     }
     Ok((!histogram.panels.is_empty()).then_some(histogram))
+}
+
+/// One radar per head over three to eight test sets, of rows that have all of them.
+fn radars(study: &Study<'_>) -> Vec<Radar> {
+    let sets = sets(study);
+    let mut figures = Vec::new();
+    for head in heads(study) {
+        let row = |e: &&Entry<'_>| {
+            let value = |(f, s): &(String, String)| mean(e, f, s, Metric::VideoAuc).map(|v| v.0 * 100.0);
+            let values: Option<Vec<f64>> = sets.iter().map(value).collect();
+            let points = values?.into_iter().enumerate().map(|(i, v)| (i as f64, v)).collect();
+            Some(Line { name: e.name().trim_end_matches(&format!(", {head}")).to_owned(), points })
+        };
+        let rows: Vec<Line> =
+            study.entries.iter().filter(|e| !e.oracle && e.head == head).filter_map(|e| row(&e)).collect();
+        if !(3..=8).contains(&sets.len()) || !(2..=RADAR).contains(&rows.len()) {
+            continue;
+        }
+        let lowest = rows.iter().flat_map(|r| &r.points).map(|p| p.1).fold(50.0, f64::min);
+        figures.push(Radar {
+            id: slug(&["radar", &study.table.id, head]),
+            title: marked(
+                &format!("Video AUC with head {head} · {}", study.part.stamp.id),
+                study.part.synthetic,
+            ),
+            what: "Video AUC (%)".into(),
+            rays: sets.iter().map(|(f, s)| set_name(study, f, s)).collect(),
+            origin: (lowest / 10.0).floor() * 10.0, // chance, or below what any row reaches
+            rim: 100.0,
+            rows,
+        });
+    }
+    figures
+}
+
+/// Parameters against the mean video AUC over all test sets, of rows that have all of them.
+fn bubbles(study: &Study<'_>) -> Option<Bubbles> {
+    let sets: Vec<(String, String)> = tables::sets(&study.part)
+        .into_iter()
+        .filter(|(_, _, seen)| !seen)
+        .map(|(fold, set, _)| (fold, set))
+        .collect();
+    let row = |e: &Entry<'_>| {
+        let values: Option<Vec<f64>> =
+            sets.iter().map(|(f, s)| mean(e, f, s, Metric::VideoAuc).map(|v| v.0)).collect();
+        let values = values.filter(|v| !v.is_empty())?;
+        let params = e.runs.values().next()?.record.params;
+        (params.total > 0).then(|| Bubble {
+            name: e.name(),
+            family: format!("{} {}", e.pretraining, e.head),
+            total: params.total as f64,
+            trained: params.trained as f64,
+            value: 100.0 * values.iter().sum::<f64>() / values.len() as f64,
+        })
+    };
+    let rows: Vec<Bubble> = study.entries.iter().filter(|e| !e.oracle).filter_map(row).collect();
+    // rows of one size say nothing about size
+    let several = rows.windows(2).any(|w| w[0].total != w[1].total);
+    (several && rows.len() <= CURVES).then(|| Bubbles {
+        id: slug(&["parameters", &study.table.id]),
+        title: marked(&format!("Parameters and quality · {}", study.part.stamp.id), study.part.synthetic),
+        y: "Mean video AUC over unseen sets (%)".into(),
+        lower_is_better: false,
+        rows,
+    })
+}
+
+/// How well the scores of the first seeds are calibrated on a set, at video level.
+fn reliability(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Option<Reliability>, Error> {
+    let runs: Vec<(String, &Run)> = study
+        .entries
+        .iter()
+        .filter(|e| !e.oracle)
+        .filter_map(|e| Some((e.name(), first(e, fold)?)))
+        .take(RADAR)
+        .collect();
+    let mut series = Vec::new();
+    for (name, run) in runs {
+        let samples = scored(study.scores.of(run)?.unwrap_or_default(), set);
+        if !samples.is_empty() {
+            series.push(Calibration::of(&name, &samples, BINS));
+        }
+    }
+    if series.is_empty() {
+        return Ok(None);
+    }
+    let name = set_name(study, fold, set);
+    Ok(Some(Reliability {
+        id: slug(&["reliability", &study.table.id, &name]),
+        title: marked(
+            &format!("Calibration on {name}, videos · {}", study.part.stamp.id),
+            study.part.synthetic,
+        ),
+        series,
+    }))
 }

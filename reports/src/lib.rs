@@ -19,6 +19,7 @@ pub mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tsne;
 pub mod write;
 
 pub use error::Error;

@@ -108,7 +108,12 @@ fn figures(content: &Content<'_, '_>) -> String {
             escape_html(&study.table.headline()),
             plots(&of(Place::Main))
         ));
-        for (place, summary) in [(Place::Roc, "ROC curves"), (Place::Scores, "Score histograms")] {
+        for (place, summary) in [
+            (Place::Roc, "ROC curves"),
+            (Place::Det, "DET curves"),
+            (Place::Reliability, "Calibration"),
+            (Place::Scores, "Score histograms"),
+        ] {
             let figures = of(place);
             if !figures.is_empty() {
                 out.push_str(&format!(

@@ -6,25 +6,35 @@
 
 mod axes;
 mod bars;
+mod bubbles;
 mod canvas;
 mod curves;
+mod det;
 mod forest;
 mod heat;
 mod histogram;
 mod legend;
 pub mod palette;
+mod radar;
+mod reliability;
 mod roc;
+mod scatter;
 mod svg;
 #[cfg(test)]
 mod tests;
 
 pub use bars::{Bar, Bars};
+pub use bubbles::{Bubble, Bubbles};
 pub use canvas::{DrawResult, Pen};
 pub use curves::{Curves, Line};
+pub use det::Det;
 pub use forest::{Difference, Forest};
 pub use heat::Heat;
 pub use histogram::{Histogram, Panel, Threshold};
+pub use radar::Radar;
+pub use reliability::{Bin, Calibration, Reliability};
 pub use roc::{Roc, RocCurve, Scored};
+pub use scatter::{Dot, Scatter};
 pub use svg::inline;
 
 pub(crate) use canvas::{Anchor, Weight, register_fonts};

@@ -120,8 +120,80 @@ fn heat() -> Heat {
     }
 }
 
+fn det() -> Det {
+    Det { id: "det".into(), title: "DET, CDFv2-noYT, video level".into(), curves: roc(false).curves }
+}
+
+fn reliability() -> Reliability {
+    let series = |name: &str, shift: f64| Calibration::of(name, &scored(400, shift), 10);
+    Reliability {
+        id: "reliability".into(),
+        title: "Calibration on CDFv2-noYT".into(),
+        series: vec![series("MAE, linear", 0.1), series("FS-VFM, linear", 0.3)],
+    }
+}
+
+fn bubbles(lower_is_better: bool) -> Bubbles {
+    let row = |name: &str, family: &str, total: f64, trained: f64, value: f64| Bubble {
+        name: name.into(),
+        family: family.into(),
+        total,
+        trained,
+        value,
+    };
+    Bubbles {
+        id: format!("bubbles-{lower_is_better}"),
+        title: "Parameters and quality".into(),
+        y: if lower_is_better { "Mean HTER (%)" } else { "Mean video AUC (%)" }.into(),
+        lower_is_better,
+        rows: vec![
+            row("FS-VFM S", "fsvfm", 21.7e6, 21.7e6, 86.0),
+            row("FS-VFM B", "fsvfm", 85.8e6, 85.8e6, 89.5),
+            row("FS-VFM L", "fsvfm", 303.3e6, 303.3e6, 91.2),
+            row("FS-Adapter B", "adapter", 86.1e6, 0.335e6, 87.0),
+        ],
+    }
+}
+
+fn radar() -> Radar {
+    let row = |name: &str, k: f64| Line {
+        name: name.into(),
+        points: (0..5).map(|i| (f64::from(i), 60.0 + k * f64::from(i * 7 % 5))).collect(),
+    };
+    Radar {
+        id: "radar".into(),
+        title: "Video AUC over test sets".into(),
+        what: "Video AUC (%)".into(),
+        rays: ["FF++ (seen)", "CDFv2-noYT", "DFDC", "DFDCP", "WDF"].map(String::from).to_vec(),
+        origin: 50.0,
+        rim: 100.0,
+        rows: vec![row("MAE", 4.0), row("FS-VFM", 8.0)],
+    }
+}
+
+fn scatter() -> Scatter {
+    let dot = |i: usize| Dot {
+        id: format!("d/m/v/{i}"),
+        domain: ["FF++", "CDFv2", "DFDC"][i % 3].into(),
+        fake: i % 2 == 0,
+        at: ((i * 37 % 101) as f64, (i * 53 % 97) as f64),
+    };
+    Scatter {
+        id: "tsne".into(),
+        title: "Features of FS-VFM".into(),
+        caption: "t-SNE, perplexity 30, 120 samples.".into(),
+        dots: (0..120).map(dot).collect(),
+    }
+}
+
 fn all(png: bool) -> Vec<Figure> {
     vec![
+        render(&det(), png).unwrap(),
+        render(&reliability(), png).unwrap(),
+        render(&bubbles(false), png).unwrap(),
+        render(&bubbles(true), png).unwrap(),
+        render(&radar(), png).unwrap(),
+        render(&scatter(), png).unwrap(),
         render(&roc(false), png).unwrap(),
         render(&roc(true), png).unwrap(),
         render(&histogram(), png).unwrap(),
@@ -161,6 +233,11 @@ fn what_cannot_be_drawn_is_refused_with_its_name() {
     refused(render(&Bars { bars: Vec::new(), ..bars() }, false), "no bars");
     refused(render(&Forest { rows: Vec::new(), ..forest() }, false), "no comparisons");
     refused(render(&Heat { values: Vec::new(), ..heat() }, false), "do not fill");
+    refused(render(&Det { curves: Vec::new(), ..det() }, false), "no curve");
+    refused(render(&Reliability { series: Vec::new(), ..reliability() }, false), "no samples");
+    refused(render(&Bubbles { rows: Vec::new(), ..bubbles(false) }, false), "no rows");
+    refused(render(&Radar { rays: vec!["a".into()], ..radar() }, false), "three to eight");
+    refused(render(&Scatter { dots: Vec::new(), ..scatter() }, false), "no points");
     let one_class: Vec<Scored> = scored(8, 0.2).into_iter().filter(|s| s.fake).collect();
     assert!(RocCurve::of("x", &one_class, 0).unwrap_err().to_string().contains("real and fake"));
 }
@@ -223,4 +300,12 @@ fn series_differ_in_more_than_colour() {
             assert!(a.dash != b.dash || a.marker != b.marker, "series {i}");
         }
     }
+}
+
+#[test]
+fn the_calibration_error_is_the_metric_s() {
+    let samples = scored(500, 0.2);
+    let (scores, labels): (Vec<f64>, Vec<u8>) = samples.iter().map(|s| (s.score, u8::from(s.fake))).unzip();
+    let ece = facebench_protocols::metrics::ece(&scores, &labels, 10).unwrap();
+    assert!((Calibration::of("x", &samples, 10).ece - ece).abs() < 1e-12);
 }
