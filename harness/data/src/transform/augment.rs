@@ -1,13 +1,13 @@
-//! Random crop, mirror and colour jitter.
+//! What training varies in one image, in order: saturation, crop, mirror, RandAugment, colour jitter, erasing.
 //!
-//! The smallest set that helps a small model: crop and mirror with the geometry of torchvision's
-//! `RandomResizedCrop` (crop first, then Pillow's bilinear filter), and brightness, contrast and saturation with
-//! Pillow's blending, by factors uniform in 1 ± strength. No blur and no recompression, on purpose: they erase the
-//! very traces a forgery detector learns. Mixing of samples belongs to the batch, not here.
+//! Crop and mirror have the geometry of torchvision's `RandomResizedCrop` (crop first, then Pillow's bilinear
+//! filter); brightness, contrast and saturation use Pillow's blending, by factors uniform in 1 ± strength. What is
+//! switched off draws nothing. Mixing of samples belongs to the batch, not here.
 
 use facebench_protocols::Stream;
 use serde::{Deserialize, Serialize};
 
+use super::{Erase, Jitter, RandAugment};
 use crate::image::{Filter, Rgb, Window, resize};
 
 /// What is varied during training. The default varies nothing.
@@ -20,6 +20,12 @@ pub struct Augment {
     pub flip: bool,
     /// Strength of the colour jitter in `[0, 1]`; 0 leaves colours alone and draws nothing.
     pub jitter: f64,
+    /// Saturation of the anti-spoofing recipes, before everything else.
+    pub saturation: Option<Jitter>,
+    /// RandAugment, after the mirror.
+    pub rand_augment: Option<RandAugment>,
+    /// Random erasing, after normalisation.
+    pub erase: Option<Erase>,
 }
 
 /// Which parts of an image a random crop may take.
@@ -40,14 +46,18 @@ impl Default for RandomCrop {
 }
 
 impl Augment {
-    /// Draws in the order crop, mirror, brightness, contrast, saturation, and applies in that order.
+    /// Everything but erasing; draws and applies in the order of the module's first line. `fill` is what comes in
+    /// from outside a turned or shifted picture.
     pub(super) fn apply(
         &self,
         image: &Rgb,
         size: usize,
+        fill: [u8; 3],
         stream: &mut Stream,
         evaluate: impl FnOnce(&Rgb) -> Rgb,
     ) -> Rgb {
+        let jittered = self.saturation.map(|jitter| jitter.apply(image, stream));
+        let image = jittered.as_ref().unwrap_or(image);
         let mut square = match self.crop {
             Some(crop) => {
                 let part = crop.draw(image.width, image.height, stream);
@@ -58,6 +68,9 @@ impl Augment {
         };
         if self.flip && stream.uniform() < 0.5 {
             square = square.flipped();
+        }
+        if let Some(policy) = self.rand_augment {
+            square = policy.apply(square, fill, stream);
         }
         if self.jitter > 0.0 {
             for kind in [Colour::Brightness, Colour::Contrast, Colour::Saturation] {

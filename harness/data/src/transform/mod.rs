@@ -1,17 +1,25 @@
 //! From a decoded image to the `(3, H, W)` array a backbone takes.
 //!
 //! Evaluation has the two published transforms: straight to the input size, or short side to 8/7 of it and the
-//! centre cut out (256 and 224), both by Pillow's bicubic filter. Training may add a random crop, a mirror and
-//! colour jitter, all drawn from the stream it is given, in that order; so the stream's key (sample, epoch)
-//! decides the picture, not the order of work. Normalisation comes last.
+//! centre cut out (256 and 224), both by Pillow's bicubic filter. Training may add what [`Augment`] lists, all drawn
+//! from the stream it is given; so the stream's key (sample, epoch) decides the picture, not the order of work.
+//! Normalisation comes last, but for erasing.
 
 mod augment;
+mod erase;
 mod multicrop;
 mod normalise;
+mod ops;
+mod randaug;
+mod saturation;
 
 pub use augment::{Augment, Colour, RandomCrop, blend_colour};
+pub use erase::Erase;
 pub use multicrop::{MultiCrop, blur, solarise, turn_hue};
 pub use normalise::{ChannelSums, Normalise, statistics};
+pub use ops::Op;
+pub use randaug::RandAugment;
+pub use saturation::{Jitter, saturate};
 
 use facebench_protocols::{Stream, TestTransform};
 
@@ -28,21 +36,19 @@ pub fn to_tensor(
     normalise: &Normalise,
     augment: Option<(&Augment, &mut Stream)>,
 ) -> Vec<f32> {
-    normalise.apply(&to_square(image, size, mode, augment))
+    let Some((augment, stream)) = augment else { return normalise.apply(&evaluate(image, size, mode)) };
+    let square = augment.apply(image, size, normalise.fill(), stream, |image| evaluate(image, size, mode));
+    let mut tensor = normalise.apply(&square);
+    if let Some(erase) = augment.erase {
+        erase.apply(&mut tensor, size, stream);
+    }
+    tensor
 }
 
-/// The first half of [`to_tensor`]: the transformed picture, `size` × `size`, still in bytes.
+/// The picture that evaluation sees, `size` × `size`, still in bytes.
 #[must_use]
-pub fn to_square(
-    image: &Rgb,
-    size: usize,
-    mode: TestTransform,
-    augment: Option<(&Augment, &mut Stream)>,
-) -> Rgb {
-    match augment {
-        None => evaluate(image, size, mode),
-        Some((augment, stream)) => augment.apply(image, size, stream, |image| evaluate(image, size, mode)),
-    }
+pub fn to_square(image: &Rgb, size: usize, mode: TestTransform) -> Rgb {
+    evaluate(image, size, mode)
 }
 
 fn evaluate(image: &Rgb, size: usize, mode: TestTransform) -> Rgb {

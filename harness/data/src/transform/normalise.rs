@@ -37,6 +37,12 @@ impl Normalise {
     pub const FFPP_ORIGINALS: Self =
         Self { mean: [0.532_625_14, 0.404_845, 0.370_874_73], std: [0.258_507_97, 0.210_545, 0.207_852_94] };
 
+    /// The mean colour in bytes: what RandAugment fills with.
+    #[must_use]
+    pub fn fill(&self) -> [u8; 3] {
+        self.mean.map(|m| (255.0 * f64::from(m)).round_ties_even().clamp(0.0, 255.0) as u8)
+    }
+
     /// `(3, height, width)`: `(v / 255 - mean) / std`, in f32.
     #[must_use]
     pub fn apply(&self, image: &Rgb) -> Vec<f32> {

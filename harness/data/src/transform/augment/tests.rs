@@ -51,7 +51,7 @@ fn about_half_are_mirrored() {
     let mirrored = (0..400)
         .filter(|i| {
             let mut stream = Stream::new("flip", 0, &[&i.to_string()]);
-            augment.apply(&image, 8, &mut stream, Clone::clone) != image
+            augment.apply(&image, 8, [0; 3], &mut stream, Clone::clone) != image
         })
         .count();
     assert!((150..250).contains(&mirrored), "{mirrored} of 400");
