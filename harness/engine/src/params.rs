@@ -138,6 +138,7 @@ struct State {
     entries: BTreeMap<String, Entry>,
     provided: BTreeMap<String, Tensor>,
     initialised: BTreeSet<String>,
+    replaced: BTreeMap<String, Tensor>,
     frozen: Predicate,
     /// Shapes asked for, of a store without values.
     shapes: Option<BTreeMap<String, Vec<usize>>>,
@@ -159,6 +160,7 @@ impl ParamStore {
             entries: BTreeMap::new(),
             provided: BTreeMap::new(),
             initialised: BTreeSet::new(),
+            replaced: BTreeMap::new(),
             frozen: Box::new(|_| false),
             shapes: None,
         };
@@ -204,6 +206,12 @@ impl ParamStore {
     /// Values to use instead of an initialiser when a name is first asked for.
     pub fn provide(&self, tensors: BTreeMap<String, Tensor>) {
         self.state().provided.extend(tensors);
+    }
+
+    /// From now on these names are handed out as these tensors: functions of parameters, such as a weight with a
+    /// low-rank update. Takes the place of earlier replacements; a model made before keeps what it got.
+    pub fn replace(&self, tensors: BTreeMap<String, Tensor>) {
+        self.state().replaced = tensors;
     }
 
     /// The parameter `name`. Created on the first call; later calls return the same parameter and
@@ -257,6 +265,10 @@ impl ParamStore {
             return Err(Error::argument("ParamStore::get", "an entry", name));
         };
         check_shape(name, shape, &entry.var)?;
+        if let Some(other) = state.replaced.get(name) {
+            check_shape(name, shape, other)?;
+            return Ok(other.clone());
+        }
         Ok(if entry.role == Role::Trains {
             entry.var.as_tensor().clone()
         } else {
@@ -446,6 +458,18 @@ mod tests {
         assert_eq!(w.to_vec1::<f32>().unwrap(), [0.0; 3]);
         assert_ne!(before.to_vec1::<f32>().unwrap(), [0.0; 3]);
         assert!(!before.track_op() && twin.trainable().is_empty());
+    }
+
+    #[test]
+    fn a_replaced_name_is_handed_out_as_a_function_of_parameters() {
+        let s = store(0);
+        let w = s.get("w", 3, &normal()).unwrap();
+        s.replace(BTreeMap::from([("w".into(), (&w * 2.0).unwrap())]));
+        let twice = s.get("w", 3, &normal()).unwrap();
+        assert_eq!(twice.to_vec1::<f32>().unwrap(), (&w * 2.0).unwrap().to_vec1::<f32>().unwrap());
+        assert!(twice.track_op() && s.get("w", 4, &normal()).is_err());
+        s.replace(BTreeMap::new());
+        assert_eq!(s.get("w", 3, &normal()).unwrap().to_vec1::<f32>().unwrap(), w.to_vec1::<f32>().unwrap());
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn pair(size: &str, batch: usize, frozen: bool) -> Outcome<Pair> {
     let backbone =
         plugins.backbone("fsvfm", &json!({"size": size}), Purpose::Downstream, &store, "", &ctx)?;
     let info = &backbone.info;
-    let features = FeatureSpec { width: info.width, tokens: 1 + info.patches(), classes: 2 };
+    let features = FeatureSpec { width: info.width, tokens: 1 + info.patches(), classes: 2, samples: 0 };
     let head = plugins.head("linear", &json!({}), &features, &store, "", &ctx)?;
     let config = VitConfig {
         image: info.image,

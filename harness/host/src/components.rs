@@ -11,7 +11,7 @@ use facebench_engine::{ParamStore, Tensor};
 use serde_json::Value;
 
 use crate::{
-    BackboneInfo, FeatureSpec, HostError, KeyMap, Kind, Purpose, Result, RunCtx, Scope,
+    BackboneInfo, FeatureSpec, HeadTraits, HostError, KeyMap, Kind, Purpose, Result, RunCtx, Scope,
     ops::{Params, host_ops, raw, take},
 };
 
@@ -220,7 +220,7 @@ impl Masking {
 /// A head on parameters.
 pub struct Head {
     object: BoxHead,
-    scope: Scope,
+    traits: HeadTraits,
     features: FeatureSpec,
     who: Who,
 }
@@ -243,14 +243,19 @@ impl Head {
             &ctx.raw(Purpose::Downstream),
             &raw_params(&params),
         ))?;
-        let scope: RResult<RString, PluginError> = object.scope();
-        let scope = who.json(scope)?;
-        Ok(Self { object, scope, features: features.clone(), who })
+        let traits: RResult<RString, PluginError> = object.scope();
+        let traits = who.json(traits)?;
+        Ok(Self { object, traits, features: features.clone(), who })
     }
 
     /// Which parameters train with this head.
     pub fn scope(&self) -> &Scope {
-        &self.scope
+        &self.traits.scope
+    }
+
+    /// All it says of itself.
+    pub fn traits(&self) -> &HeadTraits {
+        &self.traits
     }
 
     /// (B,D) and (B,1+N,D) → logits (B,C) = [real, fake], and what the loss needs.

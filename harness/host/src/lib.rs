@@ -20,7 +20,9 @@ pub mod template;
 
 pub use components::{Backbone, Head, Masking};
 pub use error::{HostError, Result};
-pub use facebench_abi::describe::{BackboneInfo, FeatureSpec, KeyMap, Resize, Scope, Target};
-pub use facebench_abi::text::glob;
+pub use facebench_abi::{
+    describe::{BackboneInfo, FeatureSpec, HeadTraits, KeyMap, LowRank, Resize, Scope, Target},
+    text::glob,
+};
 pub use registry::{Kind, Lock, PluginDir, PluginInfo, Plugins, check_file, default_dirs};
 pub use runctx::{Purpose, RunCtx};

@@ -55,10 +55,13 @@ pub struct FeatureSpec {
     pub tokens: usize,
     /// Classes; 2 here: [real, fake].
     pub classes: usize,
+    /// Frames in the training set, for heads that keep it; 0 where there is none.
+    #[serde(default)]
+    pub samples: usize,
 }
 
 /// Which parameters train when this head is used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Backbone and head.
@@ -67,6 +70,40 @@ pub enum Scope {
     HeadOnly,
     /// The head's own parameters and those whose full name starts with one of these prefixes.
     Matching(Vec<String>),
+    /// The head's own parameters and those whose full name matches one of these patterns (`*` only).
+    Named(Vec<String>),
+    /// The head's own parameters and a low-rank update of the backbone's weights, which the program keeps beside
+    /// them (LoRA, arXiv 2106.09685).
+    LowRank(LowRank),
+}
+
+/// W + (alpha / rank) · B A on some weights of every block; A (rank, in) starts random, B (out, rank) at zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LowRank {
+    /// Rows of A.
+    pub rank: usize,
+    /// Numerator of the update's scale.
+    pub alpha: f64,
+    /// `q`, `k`, `v` (thirds of the fused weight), `proj`, `fc1`, `fc2`.
+    pub targets: Vec<String>,
+}
+
+/// What the program must know of a head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeadTraits {
+    /// Which parameters train.
+    pub scope: Scope,
+    /// Whether `forward` looks at the tokens; they are not kept for heads that do not.
+    pub tokens: bool,
+    /// Own parameters (out, in) whose columns the program scales to unit length before every forward pass.
+    pub unit_columns: Vec<String>,
+}
+
+impl Default for HeadTraits {
+    fn default() -> Self {
+        Self { scope: Scope::All, tokens: true, unit_columns: Vec::new() }
+    }
 }
 
 /// How a position table is resized when the grid differs. Unknown words are refused by the host.

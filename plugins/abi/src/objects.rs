@@ -121,7 +121,7 @@ pub trait MaskingAbi: Send + Sync {
 /// A head on parameters.
 #[sabi_trait]
 pub trait HeadAbi: Send + Sync {
-    /// [`crate::describe::Scope`] as JSON.
+    /// [`crate::describe::HeadTraits`] as JSON.
     fn scope(&self) -> RResult<RString, PluginError>;
     /// Features → logits.
     fn forward(&self, features: &RawFeatures<'_>, ctx: &RawCtx) -> RResult<RawHeadOutput, PluginError>;

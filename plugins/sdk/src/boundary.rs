@@ -17,7 +17,7 @@ use facebench_abi::{
         sabi_trait::TD_Opaque,
         std_types::{ROption, RResult, RSliceMut, RStr, RString},
     },
-    describe::FeatureSpec,
+    describe::{FeatureSpec, HeadTraits},
 };
 
 use crate::{
@@ -123,7 +123,13 @@ impl<T: Masking> MaskingAbi for Adapter<T> {
 
 impl<T: Head> HeadAbi for Adapter<T> {
     fn scope(&self) -> RResult<RString, PluginError> {
-        guard(T::NAME, "scope", || json(&self.0.scope()))
+        guard(T::NAME, "scope", || {
+            json(&HeadTraits {
+                scope: self.0.scope(),
+                tokens: self.0.reads_tokens(),
+                unit_columns: self.0.unit_columns(),
+            })
+        })
     }
     fn forward(&self, f: &RawFeatures<'_>, ctx: &RawCtx) -> RResult<RawHeadOutput, PluginError> {
         guard(T::NAME, "forward", || {

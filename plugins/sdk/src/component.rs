@@ -60,6 +60,11 @@ pub trait Masking: Component {
 }
 
 /// What turns features into logits.
+///
+/// A head that needs something measured on the training set asks, in `create`, for a fixed tensor
+/// ([`Params::get_values`], `trainable: false`) of one of these names; the program fills it before training and keeps
+/// it with the head: `fit.mean` and `fit.std` (D), statistics of the pooled features; `fit.features`
+/// (samples, D) and `fit.labels` (samples), all of them.
 pub trait Head: Component {
     /// Builds it on the program's parameters.
     fn create(cfg: Self::Config, p: &Params, features: &FeatureSpec, ctx: &Ctx) -> Result<Self>;
@@ -67,6 +72,16 @@ pub trait Head: Component {
     /// Which parameters train with this head.
     fn scope(&self) -> Scope {
         Scope::All
+    }
+
+    /// Whether `forward` looks at [`Features::tokens`]. Say no and the program need not keep them.
+    fn reads_tokens(&self) -> bool {
+        true
+    }
+
+    /// Own parameters (out, in) whose columns are scaled to unit length before every forward pass, by their full names.
+    fn unit_columns(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Features → logits [real, fake], and whatever the loss needs.
@@ -146,7 +161,7 @@ impl MaskInput<'_> {
 pub struct Features {
     /// (B, D), as the backbone pools.
     pub pooled: Tensor,
-    /// (B, 1+N, D), the last block's output, cls first.
+    /// (B, 1+N, D), the last block's output, cls first; of no use to heads that say they do not read it.
     pub tokens: Tensor,
 }
 

@@ -62,7 +62,7 @@ pub use ctx::{Ctx, Params};
 pub use custom::CustomFn;
 pub use facebench_abi::{
     Dtype, Init, Level, Purpose,
-    describe::{BackboneInfo, FeatureSpec, Join, KeyMap, Resize, Scope},
+    describe::{BackboneInfo, FeatureSpec, HeadTraits, Join, KeyMap, LowRank, Resize, Scope},
 };
 pub use rng::Rng;
 pub use shape::{Dim, Dims, Shape};
@@ -78,7 +78,7 @@ pub const RUSTC: &str = env!("FACEBENCH_RUSTC");
 pub mod prelude {
     pub use crate::{
         Backbone, BackboneInfo, Component, Config, Context, Ctx, CustomFn, Dtype, Error, FeatureSpec,
-        Features, Head, HeadOutput, Init, Join, KeyMap, Level, MaskInput, Masking, Params, ParsingView,
+        Features, Head, HeadOutput, Init, Join, KeyMap, Level, LowRank, MaskInput, Masking, Params, ParsingView,
         Purpose, Resize, Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face, masks, nn,
     };
 }

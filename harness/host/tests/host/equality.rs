@@ -28,7 +28,7 @@ fn plugin_and_engine_agree_on_values_and_gradients() {
         let s = store(DType::F32, 3);
         let model = backbone(plugin, &json!({"size": "micro"}), Purpose::Downstream, &s);
         let info = &model.info;
-        let features = FeatureSpec { width: info.width, tokens: 65, classes: 2 };
+        let features = FeatureSpec { width: info.width, tokens: 65, classes: 2, samples: 0 };
         let head =
             plugins().head("linear", &json!({"std": 0.1}), &features, &s, "", &ctx(DType::F32)).unwrap();
         let config = VitConfig {
@@ -108,7 +108,7 @@ fn under_an_adapter_only_the_adapter_has_gradients() {
     let ours = |name: &str| ["adapter.", "projector.", "head."].iter().any(|p| name.starts_with(p));
     s.set_frozen(move |name| !ours(name));
     let model = backbone("fsvfm", &json!({"size": "micro"}), Purpose::Downstream, &s);
-    let features = FeatureSpec { width: 96, tokens: 65, classes: 2 };
+    let features = FeatureSpec { width: 96, tokens: 65, classes: 2, samples: 0 };
     let c = ctx(DType::F32);
     let head = plugins().head("fs-adapter", &json!({"rac_weight": 0.5}), &features, &s, "", &c).unwrap();
     assert_eq!(*head.scope(), Scope::HeadOnly);

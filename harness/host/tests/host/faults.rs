@@ -171,7 +171,7 @@ fn a_strategy_without_its_map_or_with_a_wrong_one_says_so() {
 
 #[test]
 fn broken_heads_are_noticed() {
-    let features = FeatureSpec { width: 4, tokens: 5, classes: 2 };
+    let features = FeatureSpec { width: 4, tokens: 5, classes: 2, samples: 0 };
     let c = ctx(DType::F32);
     let tokens = Tensor::ones((2, 5, 4), DType::F32, c.device()).unwrap();
     let pooled = tokens.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();

@@ -18,7 +18,7 @@ fn tiny(pooling: &str) -> Value {
     json!({"image": 224, "patch": 16, "width": 48, "depth": 2, "heads": 3, "pooling": pooling})
 }
 
-const TINY_FEATURES: FeatureSpec = FeatureSpec { width: 48, tokens: 197, classes: 2 };
+const TINY_FEATURES: FeatureSpec = FeatureSpec { width: 48, tokens: 197, classes: 2, samples: 0 };
 
 /// Image of method.md 10.1.
 fn formula_image(dtype: DType) -> Tensor {
@@ -252,7 +252,7 @@ fn the_real_anchored_loss_meets_the_reference() {
         let labels = Tensor::from_vec(labels, b, &Device::Cpu).unwrap();
         let config = json!({"rac_weight": 1.0, "rac_temperature": case["T"]});
         let c = ctx(DType::F64);
-        let spec = FeatureSpec { width: 4, tokens: 2, classes: 2 };
+        let spec = FeatureSpec { width: 4, tokens: 2, classes: 2, samples: 0 };
         let head = plugins().head("fs-adapter", &config, &spec, &store(DType::F64, 0), "", &c).unwrap();
         let logits = Tensor::zeros((b, 2), DType::F64, &Device::Cpu).unwrap();
         let loss = head.loss(&logits, Some(z.as_tensor()), &labels, &c).unwrap().unwrap();
@@ -272,11 +272,11 @@ fn parameter_counts_are_the_published_ones() {
     let c = ctx(DType::F32);
     for (width, expected) in [(384, 84_578), (768, 335_042), (1024, 594_178)] {
         let s = store(DType::F32, 0);
-        let features = FeatureSpec { width, tokens: 197, classes: 2 };
+        let features = FeatureSpec { width, tokens: 197, classes: 2, samples: 0 };
         plugins().head("fs-adapter", &json!({}), &features, &s, "", &c).unwrap();
         assert_eq!(s.count().total, expected, "width {width}");
     }
-    let features = FeatureSpec { width: 384, tokens: 197, classes: 2 };
+    let features = FeatureSpec { width: 384, tokens: 197, classes: 2, samples: 0 };
     for (head, expected) in [("linear", 21_666_434), ("fs-adapter", 21_750_242)] {
         let s = store(DType::F32, 0);
         plugins().backbone("fsvfm", &json!({"size": "small"}), Purpose::Downstream, &s, "", &c).unwrap();

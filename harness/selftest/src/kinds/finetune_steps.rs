@@ -47,7 +47,8 @@ pub(crate) fn detector(
         "pooling": plan.pooling,
     });
     let grid = n("img")? / n("P")?.max(1);
-    let features = FeatureSpec { width: n("D")?, tokens: 1 + grid * grid, classes: n("classes")? };
+    let features =
+        FeatureSpec { width: n("D")?, tokens: 1 + grid * grid, classes: n("classes")?, samples: 0 };
     let store = ParamStore::new(&Device::Cpu, dtype, 0);
     let trains = plan.trains.clone();
     store.set_frozen(move |name| !trains.is_empty() && !trains.iter().any(|t| name.starts_with(t.as_str())));

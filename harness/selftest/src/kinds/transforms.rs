@@ -122,7 +122,7 @@ fn resized(
                 "a short side of {short} with a crop of {crop} is not a transform of this program"
             ));
         }
-        to_square(&image, crop, TestTransform::CenterCrop, None)
+        to_square(&image, crop, TestTransform::CenterCrop)
     } else if op.contains("bicubic") {
         resize(&image, width, height, Filter::Bicubic)
     } else if op.contains("bilinear") {

@@ -70,6 +70,10 @@ impl Head for Linear {
         }
     }
 
+    fn reads_tokens(&self) -> bool {
+        false
+    }
+
     fn forward(&self, f: &Features, _: &Ctx) -> Result<HeadOutput> {
         let logits = match &self.unit {
             Some((weight, bias)) => self.fc.forward(&f.pooled.layer_norm(weight, bias, 1e-6)?)?,

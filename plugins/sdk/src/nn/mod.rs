@@ -4,6 +4,7 @@
 
 pub mod clip;
 mod conv;
+mod embedder;
 pub mod keys;
 mod layers;
 mod patch;
@@ -12,6 +13,7 @@ pub mod tower;
 pub mod vit;
 
 pub use conv::{BatchNorm, Conv, ConvNorm, Pad, cnn_info, max_pool, positions_of, whole_images};
+pub use embedder::{FasEmbedder, UNIT_COLUMNS};
 pub use layers::{Block, LayerNorm, Linear};
 pub use patch::PatchEmbed;
 pub use positions::sincos;
