@@ -87,8 +87,12 @@ fn detector(kind: &str, size: &str, weights: BTreeMap<String, Tensor>) -> Outcom
     let ctx = RunCtx::new(&Device::Cpu, DType::F32, 0);
     let backbone =
         plugins.backbone("fsvfm", &json!({"size": size}), Purpose::Downstream, &store, "", &ctx)?;
-    let features =
-        FeatureSpec { width: backbone.info.width, tokens: 1 + backbone.info.patches(), classes: 2 };
+    let features = FeatureSpec {
+        width: backbone.info.width,
+        tokens: 1 + backbone.info.patches(),
+        classes: 2,
+        samples: 0,
+    };
     let head = plugins.head("linear", &json!({}), &features, &store, "", &ctx)?;
     whole(&store)?;
     Ok((Detector { backbone, head, ctx }, store))

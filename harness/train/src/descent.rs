@@ -2,15 +2,23 @@
 //!
 //! Weight decay falls on tensors with two or more dimensions whose name does not end in `.bias`
 //! (method.md §4; cls and mask tokens are decayed while pre-training, §8.1 Q8); tuning also spares
-//! the position table and the cls token (§5.1). Learning rates of layers are scaled by their depth.
+//! the position table and the cls token (§5.1). Learning rates of layers are scaled by their depth. The published
+//! anti-spoofing networks use Adam with L2-coupled decay on everything (§5.2).
 
 use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
-use facebench_engine::optim::{AdamConfig, AdamW, Group, accumulate_gradients, clip_global_norm};
+use facebench_engine::optim::{Adam, AdamConfig, AdamW, Group, accumulate_gradients, clip_global_norm};
 use facebench_engine::{GradStore, ParamStore, backward};
 
 use crate::error::Result;
+use crate::spec::Optimiser;
+
+/// The rule of the update, with its state.
+enum Rule {
+    AdamW(AdamW),
+    Adam(Adam),
+}
 
 /// How a parameter is treated.
 pub(crate) struct Treatment {
@@ -20,10 +28,10 @@ pub(crate) struct Treatment {
     pub(crate) decays: bool,
 }
 
-/// AdamW over the trainable parameters of a store.
+/// An optimiser over the trainable parameters of a store.
 pub(crate) struct Descent {
     params: Vec<(String, Var)>,
-    optim: AdamW,
+    rule: Rule,
     clip: Option<f64>,
     gathered: Option<GradStore>,
 }
@@ -37,6 +45,7 @@ impl Descent {
     /// An optimiser for everything in `store` that trains.
     pub(crate) fn new(
         store: &ParamStore,
+        optimiser: Optimiser,
         betas: [f64; 2],
         weight_decay: f64,
         clip: Option<f64>,
@@ -56,8 +65,12 @@ impl Descent {
             group.vars.push((name.clone(), var.clone()));
         }
         let config = AdamConfig { beta1: betas[0], beta2: betas[1], eps: 1e-8 };
-        let optim = AdamW::new(groups.into_values().collect(), config)?;
-        Ok(Self { params, optim, clip, gathered: None })
+        let groups = groups.into_values().collect();
+        let rule = match optimiser {
+            Optimiser::AdamW => Rule::AdamW(AdamW::new(groups, config)?),
+            Optimiser::Adam => Rule::Adam(Adam::new(groups, config)?),
+        };
+        Ok(Self { params, rule, clip, gathered: None })
     }
 
     /// Adds the gradients of `loss / parts`.
@@ -80,13 +93,19 @@ impl Descent {
             Some(max) => Some(clip_global_norm(&mut grads, &self.params, max)?),
             None => None,
         };
-        self.optim.step(&grads, lr)?;
+        match &mut self.rule {
+            Rule::AdamW(rule) => rule.step(&grads, lr)?,
+            Rule::Adam(rule) => rule.step(&grads, lr)?,
+        }
         Ok(norm)
     }
 
     /// Weight decay of the next steps, as a multiple of the one this was made with.
     pub(crate) fn set_decay_factor(&mut self, factor: f64) {
-        self.optim.set_decay_factor(factor);
+        match &mut self.rule {
+            Rule::AdamW(rule) => rule.set_decay_factor(factor),
+            Rule::Adam(rule) => rule.set_decay_factor(factor),
+        }
     }
 
     /// Parameters whose names begin so rest in the next step: value, moments and decay.
@@ -98,6 +117,11 @@ impl Descent {
         }
     }
 
+    /// Whether there is nothing to train.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.params.is_empty()
+    }
+
     /// Forgets gathered gradients.
     pub(crate) fn drop_gathered(&mut self) {
         self.gathered = None;
@@ -105,11 +129,18 @@ impl Descent {
 
     /// The optimiser's state, by name.
     pub(crate) fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        Ok(self.optim.state()?)
+        Ok(match &self.rule {
+            Rule::AdamW(rule) => rule.state()?,
+            Rule::Adam(rule) => rule.state()?,
+        })
     }
 
     /// Restores [`Descent::state`].
     pub(crate) fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        Ok(self.optim.load_state(state)?)
+        match &mut self.rule {
+            Rule::AdamW(rule) => rule.load_state(state)?,
+            Rule::Adam(rule) => rule.load_state(state)?,
+        }
+        Ok(())
     }
 }

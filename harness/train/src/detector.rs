@@ -1,41 +1,54 @@
 //! A backbone with a head: the thing that is tuned and that scores frames.
 //!
 //! The head is made first, because it says which parameters train; the backbone's other parameters
-//! are then handed out detached, so nothing is recorded for them. Logits are [real, fake].
+//! are then handed out detached, so nothing is recorded for them. Logits are [real, fake]. What a head asks of the
+//! program besides (unit columns, measured tensors, a low-rank update of the backbone) is done here too.
 
+use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor};
 use facebench_data::transform::Normalise;
 use facebench_engine::{ParamStore, no_grad};
-use facebench_host::{Backbone, BackboneInfo, FeatureSpec, Head, Purpose, RunCtx, Scope};
-use facebench_protocols::Sample;
+use facebench_host::{
+    Backbone, BackboneInfo, FeatureSpec, Head, HeadTraits, Plugins, Purpose, RunCtx, Scope, glob,
+};
+use facebench_protocols::{Params, Sample};
+use serde_json::Value;
 
 use crate::error::{Result, bad_spec};
+use crate::fit;
 use crate::frames::FrameReader;
 use crate::job::Job;
-use crate::spec::{TuneSpec, WeightsFrom};
+use crate::lowrank::{self, Update};
+use crate::spec::{Component, TuneSpec, WeightsFrom};
 use crate::weights;
 
 /// A backbone and a head on one parameter store.
-pub struct Detector {
+pub struct Detector<'p> {
     /// All parameters, named as in published checkpoints
     pub store: ParamStore,
-    /// Run context: device, random streams
-    pub ctx: RunCtx,
     /// Channel statistics the weights expect
     pub normalise: Normalise,
-    backbone: Backbone,
+    /// What the backbone is
+    pub info: BackboneInfo,
+    ctx: RunCtx,
+    plugins: &'p Plugins,
+    component: Component,
+    backbone: RefCell<Backbone>,
     head: Head,
-    scope: Scope,
+    traits: HeadTraits,
+    of_head: BTreeSet<String>,
+    update: Option<Update>,
 }
 
-/// Pooled features and tokens of some images.
+/// Pooled features of some images, and their tokens where the head reads them.
+#[derive(Clone)]
 pub struct FeatureBatch {
     /// (B, D)
     pub pooled: Tensor,
     /// (B, 1+N, D)
-    pub tokens: Tensor,
+    pub tokens: Option<Tensor>,
 }
 
 /// Features of a whole set, kept in memory.
@@ -50,8 +63,9 @@ impl FeatureBatch {
     /// Joins batches.
     pub fn join(parts: &[Self]) -> Result<Self> {
         let pooled: Vec<&Tensor> = parts.iter().map(|p| &p.pooled).collect();
-        let tokens: Vec<&Tensor> = parts.iter().map(|p| &p.tokens).collect();
-        Ok(Self { pooled: Tensor::cat(&pooled, 0)?, tokens: Tensor::cat(&tokens, 0)? })
+        let tokens: Option<Vec<&Tensor>> = parts.iter().map(|p| p.tokens.as_ref()).collect();
+        let tokens = tokens.map(|t| Tensor::cat(&t, 0)).transpose()?;
+        Ok(Self { pooled: Tensor::cat(&pooled, 0)?, tokens })
     }
 
     /// The rows of some images.
@@ -59,31 +73,41 @@ impl FeatureBatch {
         let indices: Vec<u32> =
             indices.iter().map(|&i| u32::try_from(i).expect("fewer than 2^32 images")).collect();
         let rows = Tensor::new(indices, self.pooled.device())?;
-        Ok(Self { pooled: self.pooled.index_select(&rows, 0)?, tokens: self.tokens.index_select(&rows, 0)? })
+        let tokens = self.tokens.as_ref().map(|t| t.index_select(&rows, 0)).transpose()?;
+        Ok(Self { pooled: self.pooled.index_select(&rows, 0)?, tokens })
     }
 }
 
-impl Detector {
-    /// Builds what `spec` describes, with the weights it starts from.
-    pub fn build(spec: &TuneSpec, job: &Job) -> Result<Self> {
+impl<'p> Detector<'p> {
+    /// Builds what `spec` describes, with the weights it starts from; `samples` frames are trained on.
+    pub fn build(spec: &TuneSpec, job: &Job<'p>, samples: usize) -> Result<Self> {
+        Self::with_dtype(spec, job, samples, DType::F32)
+    }
+
+    /// As [`Detector::build`], in another precision.
+    pub fn with_dtype(spec: &TuneSpec, job: &Job<'p>, samples: usize, dtype: DType) -> Result<Self> {
         let (plugins, config) = (job.plugins, spec.backbone.json());
         let info = plugins.backbone_info(&spec.backbone.plugin, &config)?;
-        let store = ParamStore::new(&job.device, DType::F32, spec.seed);
-        let ctx = RunCtx::new(&job.device, DType::F32, spec.seed);
+        let store = ParamStore::new(&job.device, dtype, spec.seed);
+        let ctx = RunCtx::new(&job.device, dtype, spec.seed);
 
         let features = FeatureSpec {
             width: info.pooled_width(),
             tokens: info.prefix_tokens + info.patches(),
             classes: 2,
+            samples,
         };
         let head = plugins.head(&spec.head.plugin, &spec.head.json(), &features, &store, "", &ctx)?;
         let of_head: BTreeSet<String> = store.names().into_iter().collect();
-        let scope = head.scope().clone();
-        let (own, rule) = (of_head.clone(), scope.clone());
+        let traits = head.traits().clone();
+        let (own, rule) = (of_head.clone(), traits.scope.clone());
         store.set_frozen(move |name| match &rule {
+            _ if own.contains(name) => false,
             Scope::All => false,
-            Scope::HeadOnly => !own.contains(name),
-            Scope::Matching(prefixes) => !own.contains(name) && !prefixes.iter().any(|p| name.starts_with(p)),
+            Scope::HeadOnly => true,
+            Scope::Matching(prefixes) => !prefixes.iter().any(|p| name.starts_with(p)),
+            Scope::Named(patterns) => !patterns.iter().any(|p| glob(p, name)),
+            Scope::LowRank(_) => !name.starts_with(lowrank::PREFIX),
         });
 
         let given = match (&spec.init, &job.weights) {
@@ -94,52 +118,144 @@ impl Detector {
             }
             (init, None) => return bad_spec!("no checkpoint was given for `init: {init:?}`"),
         };
-        let backbone =
-            plugins.backbone(&spec.backbone.plugin, &config, Purpose::Downstream, &store, "", &ctx)?;
+        let backbone = create(plugins, &spec.backbone, &store, &ctx)?;
         if let Some(given) = &given {
             given.check(&store, &of_head)?;
         }
         let published = Normalise { mean: info.mean, std: info.std };
         let normalise = given.and_then(|g| g.normalise).unwrap_or(published);
-        Ok(Self { store, ctx, normalise, backbone, head, scope })
-    }
-
-    /// What the backbone is.
-    pub fn info(&self) -> &BackboneInfo {
-        &self.backbone.info
+        let update = match &traits.scope {
+            Scope::LowRank(how) => Some(Update::new(how, &store)?),
+            _ => None,
+        };
+        let detector = Self {
+            store,
+            normalise,
+            info,
+            ctx,
+            plugins,
+            component: spec.backbone.clone(),
+            backbone: RefCell::new(backbone),
+            head,
+            traits,
+            of_head,
+            update,
+        };
+        detector.constrain()?;
+        Ok(detector)
     }
 
     /// Depth of a parameter, for layer-wise learning rates.
     pub fn layer_id(&self, name: &str) -> Result<usize> {
-        Ok(self.backbone.layer_id(name)?)
+        Ok(self.backbone().layer_id(name)?)
     }
 
-    /// Whether no parameter of the backbone trains.
-    pub fn frozen_backbone(&self) -> bool {
-        self.scope == Scope::HeadOnly
+    fn backbone(&self) -> Ref<'_, Backbone> {
+        self.backbone.borrow()
     }
 
-    /// The trained parameters and the running statistics that changed with them, by name.
+    /// Whether two passes of an image give the same features, all through training: no parameter of the backbone
+    /// trains, and nothing in it is random.
+    pub fn fixed_features(&self) -> bool {
+        let random = self.component.config.get("drop_path").and_then(Value::as_f64).unwrap_or(0.0) > 0.0;
+        self.traits.scope == Scope::HeadOnly && !random
+    }
+
+    /// The parameters that are not the head's: what features depend on.
+    pub fn backbone_tensors(&self) -> BTreeMap<String, Tensor> {
+        self.store.tensors().into_iter().filter(|(n, _)| !self.of_head.contains(n)).collect()
+    }
+
+    /// Whether the head reads tokens.
+    pub fn reads_tokens(&self) -> bool {
+        self.traits.tokens
+    }
+
+    /// Whether the backbone keeps running statistics, which change with every training step.
+    pub fn has_statistics(&self) -> bool {
+        !self.store.states().is_empty()
+    }
+
+    /// What must be kept of a tuned detector, by name: trained parameters, the running statistics that changed with
+    /// them, and what was measured.
     pub fn trained(&self) -> BTreeMap<String, Tensor> {
         let trained = self.store.trainable().into_iter().map(|(n, v)| (n, v.as_detached_tensor()));
-        trained.chain(self.store.states()).collect()
+        let measured = self.store.tensors().into_iter().filter(|(n, _)| n.starts_with(fit::PREFIX));
+        trained.chain(self.store.states()).chain(measured).collect()
+    }
+
+    /// Numbers of parameters; what was measured is none.
+    pub fn count(&self) -> Params {
+        let count = self.store.count();
+        let measured: usize = self
+            .store
+            .tensors()
+            .iter()
+            .filter(|(n, _)| n.starts_with(fit::PREFIX))
+            .map(|(_, t)| t.elem_count())
+            .sum();
+        Params { total: count.total - measured as u64, trained: count.trainable }
+    }
+
+    /// Prepares a training step.
+    pub fn train(&self, step: u64) -> Result<()> {
+        self.ctx.train(step);
+        self.refresh(true)
+    }
+
+    /// Prepares scoring. Call it after parameters have changed.
+    pub fn eval(&self) -> Result<()> {
+        self.ctx.eval();
+        self.refresh(false)
+    }
+
+    /// Hands the updated weights to the backbone.
+    fn refresh(&self, tracked: bool) -> Result<()> {
+        let Some(update) = &self.update else { return Ok(()) };
+        self.store.replace(update.effective(tracked)?);
+        *self.backbone.borrow_mut() = create(self.plugins, &self.component, &self.store, &self.ctx)?;
+        Ok(())
+    }
+
+    /// Scales the columns that the head wants at unit length; after every update.
+    pub fn constrain(&self) -> Result<()> {
+        let tensors = self.store.tensors();
+        let mut scaled = BTreeMap::new();
+        for name in &self.traits.unit_columns {
+            let Some(weight) = tensors.get(name) else {
+                return bad_spec!("the head wants unit columns in `{name}`, which it does not have");
+            };
+            let norm = weight.sqr()?.sum_keepdim(0)?.sqrt()?;
+            scaled.insert(name.clone(), weight.broadcast_div(&norm)?);
+        }
+        Ok(self.store.set_all(&scaled)?)
     }
 
     /// Features of images (B, 3, H, W).
     pub fn features(&self, images: &Tensor) -> Result<FeatureBatch> {
-        let embedded = self.backbone.embed(images, None, &self.ctx)?;
-        let tokens = self.backbone.encode(&embedded, &self.ctx)?;
-        Ok(FeatureBatch { pooled: self.backbone.pool(&tokens)?, tokens })
+        let backbone = self.backbone();
+        let embedded = backbone.embed(images, None, &self.ctx)?;
+        let tokens = backbone.encode(&embedded, &self.ctx)?;
+        Ok(FeatureBatch { pooled: backbone.pool(&tokens)?, tokens: self.traits.tokens.then_some(tokens) })
+    }
+
+    fn forward(&self, features: &FeatureBatch) -> Result<(Tensor, Option<Tensor>)> {
+        // a head that reads no tokens gets one, made of what it does read
+        let tokens = match &features.tokens {
+            Some(tokens) => tokens.clone(),
+            None => features.pooled.unsqueeze(1)?,
+        };
+        Ok(self.head.forward(&features.pooled, &tokens, &self.ctx)?)
     }
 
     /// Logits (B, 2).
     pub fn logits(&self, features: &FeatureBatch) -> Result<Tensor> {
-        Ok(self.head.forward(&features.pooled, &features.tokens, &self.ctx)?.0)
+        Ok(self.forward(features)?.0)
     }
 
     /// Logits (B, 2) and the head's own loss term, for labels with 1 = fake.
     pub fn head(&self, features: &FeatureBatch, labels: &[u32]) -> Result<(Tensor, Option<Tensor>)> {
-        let (logits, embedding) = self.head.forward(&features.pooled, &features.tokens, &self.ctx)?;
+        let (logits, embedding) = self.forward(features)?;
         let labels: Vec<i64> = labels.iter().map(|&l| i64::from(l)).collect();
         let labels = Tensor::new(labels, features.pooled.device())?;
         let extra = self.head.loss(&logits, embedding.as_ref(), &labels, &self.ctx)?;
@@ -157,7 +273,7 @@ impl Detector {
         let indices: Vec<usize> = (0..samples.len()).collect();
         let chunks: Vec<Vec<usize>> = indices.chunks(batch.max(1)).map(<[usize]>::to_vec).collect();
         let mut all = Vec::with_capacity(samples.len());
-        self.ctx.eval();
+        self.eval()?;
         for frames in reader.stream(samples, chunks, None, job) {
             if job.stopped() {
                 return Ok(None);
@@ -167,6 +283,21 @@ impl Detector {
         }
         Ok(Some(all))
     }
+
+    /// Logit margins of features that are at hand.
+    pub fn score_features(&self, features: &Features, batch: usize) -> Result<Vec<f64>> {
+        self.eval()?;
+        let indices: Vec<usize> = (0..features.count()?).collect();
+        let mut all = Vec::with_capacity(indices.len());
+        for chunk in indices.chunks(batch.max(1)) {
+            all.extend(margins(&self.logits(&features.rows(chunk)?)?)?);
+        }
+        Ok(all)
+    }
+}
+
+fn create(plugins: &Plugins, component: &Component, store: &ParamStore, ctx: &RunCtx) -> Result<Backbone> {
+    Ok(plugins.backbone(&component.plugin, &component.json(), Purpose::Downstream, store, "", ctx)?)
 }
 
 /// Logit margins fake − real (B) from logits (B, 2).

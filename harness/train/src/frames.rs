@@ -13,7 +13,8 @@ use facebench_protocols::{Assembled, DataStamp, Fold, Manifest, Protocol, Sample
 
 use crate::error::{Error, Result, bad_spec};
 use crate::job::Job;
-use crate::spec::Augment;
+use crate::mix::Mix;
+use crate::spec::{Augment, Mixing, Saturation};
 
 /// The samples of one fold.
 pub struct FoldData {
@@ -74,6 +75,8 @@ pub struct FrameReader {
 pub struct Frames {
     /// Positions in the list the stream was made from
     pub indices: Vec<usize>,
+    /// How the batch was mixed
+    pub mix: Mix,
     pixels: Vec<f32>,
     image: usize,
 }
@@ -103,32 +106,58 @@ impl Iterator for FrameStream {
     }
 }
 
+/// What training does to frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Training {
+    /// Changes to single frames
+    pub augment: Augment,
+    /// Mixing of batches
+    pub mixing: Option<Mixing>,
+    /// The epoch, from 0
+    pub epoch: usize,
+    /// Number of the first batch of the stream, counted from the start of the run
+    pub first: usize,
+    /// Whether a frame may come several times in an epoch, so that streams belong to the batch and not the epoch
+    pub repeats: bool,
+}
+
 impl FrameReader {
     /// Frames as `image` × `image` tensors.
     pub fn new(image: usize, mode: TestTransform, normalise: Normalise, seed: u64) -> Self {
         Self { image, mode, normalise, seed }
     }
 
-    /// Reads `batches` of `samples`; `augment` with its epoch for training.
+    /// Transform, size and normalisation in words, for digests.
+    pub fn describe(&self) -> String {
+        format!("{} {:?} {:?}", self.image, self.mode, self.normalise)
+    }
+
+    /// Reads `batches` of `samples`, as they are or as training sees them.
     pub fn stream(
         &self,
         samples: &[Sample],
         batches: Vec<Vec<usize>>,
-        augment: Option<(Augment, usize)>,
+        training: Option<Training>,
         job: &Job,
     ) -> FrameStream {
         let files: Arc<Vec<(PathBuf, String)>> =
             Arc::new(samples.iter().map(|s| (s.path.clone(), s.id())).collect());
         let this = self.clone();
-        let read = move |indices: Vec<usize>| -> Result<Frames> {
+        let numbered: Vec<(usize, Vec<usize>)> = batches.into_iter().enumerate().collect();
+        let read = move |(number, indices): (usize, Vec<usize>)| -> Result<Frames> {
             let mut pixels = Vec::with_capacity(indices.len() * 3 * this.image * this.image);
             for &i in &indices {
                 let (path, id) = &files[i];
                 let picture = image::decode(path)?;
-                pixels.extend(match augment {
-                    Some((augment, epoch)) => {
-                        let mut stream = Stream::new("augment", this.seed, &[&epoch.to_string(), id]);
-                        let augment = of(augment);
+                pixels.extend(match &training {
+                    Some(t) => {
+                        let (purpose, when) = if t.repeats {
+                            ("augment-batch", t.first + number)
+                        } else {
+                            ("augment", t.epoch)
+                        };
+                        let mut stream = Stream::new(purpose, this.seed, &[&when.to_string(), id]);
+                        let augment = of(t.augment);
                         transform::to_tensor(
                             &picture,
                             this.image,
@@ -140,14 +169,34 @@ impl FrameReader {
                     None => transform::to_tensor(&picture, this.image, this.mode, &this.normalise, None),
                 });
             }
-            Ok(Frames { indices, pixels, image: this.image })
+            let mix = match training.and_then(|t| Some((t.mixing?, t.first))) {
+                Some((mixing, first)) => Mix::draw(&mixing, this.image, this.seed, (first + number) as u64),
+                None => Mix::NONE,
+            };
+            mix.apply(&mut pixels, this.image);
+            Ok(Frames { indices, mix, pixels, image: this.image })
         };
-        FrameStream(loader::ordered(batches, job.workers, 2 * job.workers.max(1), read))
+        FrameStream(loader::ordered(numbered, job.workers, 2 * job.workers.max(1), read))
     }
 }
 
 /// The data crate's form of the specification's augmentation.
 fn of(spec: Augment) -> transform::Augment {
     let crop = transform::RandomCrop { area: [spec.crop, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] };
-    transform::Augment { flip: spec.flip, crop: (spec.crop < 1.0).then_some(crop), jitter: spec.colour }
+    transform::Augment {
+        flip: spec.flip,
+        crop: (spec.crop < 1.0).then_some(crop),
+        jitter: spec.colour,
+        saturation: spec.saturation.map(|s| match s {
+            Saturation::Released => transform::Jitter::Released,
+            Saturation::Fixed => transform::Jitter::Fixed,
+        }),
+        rand_augment: spec.rand_augment.map(|r| transform::RandAugment {
+            ops: r.ops,
+            magnitude: r.magnitude,
+            deviation: r.deviation,
+        }),
+        erase: (spec.erase > 0.0)
+            .then(|| transform::Erase { probability: spec.erase, ..transform::Erase::default() }),
+    }
 }

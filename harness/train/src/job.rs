@@ -28,6 +28,8 @@ pub struct Job<'a> {
     pub weights: Option<PathBuf>,
     /// Published folder of the tuning unit, for scoring
     pub tuned: Option<PathBuf>,
+    /// Folder of features that units share; none = every unit computes its own
+    pub cache: Option<PathBuf>,
     /// Threads that read and decode images
     pub workers: usize,
     /// Raised when the program is asked to stop

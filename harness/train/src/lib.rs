@@ -8,6 +8,7 @@
 
 pub mod arrays;
 pub mod batches;
+mod cache;
 pub mod curves;
 mod descent;
 pub mod detector;
@@ -15,11 +16,15 @@ pub mod dino;
 pub mod encoder;
 mod error;
 pub mod faces;
+mod fit;
 pub mod frames;
 mod job;
+mod lowrank;
+pub mod mix;
 pub mod pictures;
 mod pretrain;
 mod score;
+mod select;
 pub mod spec;
 mod state;
 #[cfg(test)]
@@ -33,4 +38,5 @@ pub use error::{Error, Result};
 pub use job::{Done, Job, Outcome, Progress, Silent};
 pub use pretrain::{MODEL, pretrain};
 pub use score::{SCORES, score};
-pub use tune::{Chosen, Chosens, SELECTION, tune};
+pub use select::{Chosen, Chosens, SELECTION, TestValue};
+pub use tune::tune;

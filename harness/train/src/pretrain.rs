@@ -29,7 +29,7 @@ use crate::descent::{Descent, Treatment, is_matrix};
 use crate::error::{Error, Result, bad_spec};
 use crate::job::{Done, Job, Outcome};
 use crate::pictures;
-use crate::spec::{ObjectiveKind, PretrainSpec};
+use crate::spec::{ObjectiveKind, Optimiser, PretrainSpec};
 use crate::state::{Keeper, put, take};
 use crate::watch::{self, Speed, Trace, Watch, dump};
 
@@ -159,10 +159,14 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
     if optim.epochs == 0 || optim.batch == 0 || optim.accum == 0 {
         return bad_spec!("`optim.epochs`, `optim.batch` and `optim.accum` must be at least 1");
     }
-    let mut descent =
-        Descent::new(task.store(), optim.betas, optim.weight_decay, optim.clip, |name, rank| {
-            Ok(Treatment { lr_scale: 1.0, decays: is_matrix(name, rank) })
-        })?;
+    let mut descent = Descent::new(
+        task.store(),
+        Optimiser::AdamW,
+        optim.betas,
+        optim.weight_decay,
+        optim.clip,
+        |name, rank| Ok(Treatment { lr_scale: 1.0, decays: is_matrix(name, rank) }),
+    )?;
     let (images, stamp) = task.faces();
     let stamp = stamp.clone();
     let batch_size = optim.batch.min(images);

@@ -6,7 +6,7 @@
 //! as restated for this project; FSFM is arXiv 2412.12032, FS-VFM is arXiv 2510.10663).
 //! The shape of an experiment file (which model meets which head) is the command line's business.
 
-use facebench_protocols::Selection;
+use facebench_protocols::{Selection, TestTransform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -451,6 +451,14 @@ pub struct TuneSpec {
     /// Seed of every random stream
     #[serde(default)]
     pub seed: u64,
+    /// Whether the test sets are scored after every epoch to find the `oracle` checkpoint. Changes no other number
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub oracle: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Where a backbone's weights come from.
@@ -471,53 +479,126 @@ pub enum WeightsFrom {
     },
 }
 
-/// Optimiser, schedule and augmentation of tuning (method.md §5). Peak lr = `blr · batch / 256`.
+/// Optimiser, schedule and augmentation of tuning (method.md §5, §6). Peak lr = `blr · frames in a batch / 256`,
+/// or `lr` as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TuneRecipe {
-    /// Passes over the training set
+    /// Rule of the update
+    pub optimiser: Optimiser,
+    /// Learning rate over time
+    pub schedule: LrSchedule,
+    /// Passes over the training set; the development set is scored after each
     pub epochs: usize,
+    /// Batches in an epoch, with `sampling: per-source`; `null` = as many as the training set fills
+    pub epoch_batches: Option<usize>,
     /// Epochs of linear warm-up from 0
     pub warmup_epochs: f64,
-    /// Frames in a batch
+    /// Frames in a batch; with `sampling: per-source`, of each class of each data set
     pub batch: usize,
     /// Base learning rate, for 256 frames
     pub blr: f64,
+    /// Peak learning rate as it is; `null` = from `blr`
+    pub lr: Option<f64>,
     /// Learning rate at the end of the cosine
     pub min_lr: f64,
-    /// Weight decay of tensors with two or more dimensions
+    /// Weight decay: of tensors with two or more dimensions (AdamW), of everything (Adam)
     pub weight_decay: f64,
-    /// AdamW's decay rates
+    /// Decay rates of the moments
     pub betas: [f64; 2],
     /// Layer-wise learning-rate decay; 1 = the same rate everywhere
     pub layer_decay: f64,
     /// Label smoothing
     pub smoothing: f64,
+    /// Mixup and CutMix of each batch; `null` = none
+    pub mixing: Option<Mixing>,
     /// Largest global gradient norm; `null` = no clipping
     pub clip: Option<f64>,
     /// How batches are drawn
     pub sampling: Sampling,
     /// Random changes to training frames
     pub augment: Augment,
+    /// How the development set is measured after an epoch
+    pub validation: Validation,
+    /// Its transform while tuning; `null` = as the protocol tests
+    pub val_transform: Option<TestTransform>,
 }
 
 impl Default for TuneRecipe {
     fn default() -> Self {
         // FS-VFM ViT-B on FF++ (method.md §5.1), without its augmentation
         Self {
+            optimiser: Optimiser::AdamW,
+            schedule: LrSchedule::Cosine,
             epochs: 10,
+            epoch_batches: None,
             warmup_epochs: 5.0,
             batch: 64,
             blr: 2e-4,
+            lr: None,
             min_lr: 1e-6,
             weight_decay: 0.03,
             betas: [0.9, 0.999],
             layer_decay: 0.6,
             smoothing: 0.1,
+            mixing: None,
             clip: None,
             sampling: Sampling::Natural,
             augment: Augment::default(),
+            validation: Validation::Whole,
+            val_transform: None,
         }
+    }
+}
+
+/// Rule of the update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimiser {
+    /// Weight decay applied to the weights; biases, norms, position table and cls token are spared
+    AdamW,
+    /// Weight decay added to the gradient of every parameter (published anti-spoofing, method.md §5.2)
+    Adam,
+}
+
+/// Learning rate over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrSchedule {
+    /// Linear warm-up, then half a cosine to `min_lr`
+    Cosine,
+    /// The peak throughout
+    Constant,
+}
+
+/// How the development set is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validation {
+    /// Mean loss over frames, AUC of the whole set
+    Whole,
+    /// As released: loss = unweighted mean over shuffled batches, AUC = mean over batches weighted by their size
+    Batches,
+}
+
+/// Mixup (arXiv 1710.09412) and CutMix (1905.04899) of a batch with its reverse (method.md §5.1). Needs batches of an
+/// even number of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mixing {
+    /// α of Mixup, λ ~ Beta(α, α); 0 = no Mixup
+    pub mixup: f64,
+    /// α of CutMix; 0 = no CutMix
+    pub cutmix: f64,
+    /// Share of the batches that are mixed
+    pub probability: f64,
+    /// Share of these that get CutMix, when both are on
+    pub switch: f64,
+}
+
+impl Default for Mixing {
+    fn default() -> Self {
+        Self { mixup: 0.8, cutmix: 1.0, probability: 1.0, switch: 0.5 }
     }
 }
 
@@ -530,9 +611,12 @@ pub enum Sampling {
     /// The same number of frames from every (data set, class) in each batch, shorter ones repeated
     /// (the habit of cross-domain anti-spoofing, method.md §5.2)
     Balanced,
+    /// `batch` frames from every (data set, class) in each batch, each from its own endless shuffled loader that drops
+    /// what does not fill a batch, as released (method.md §5.2)
+    PerSource,
 }
 
-/// Random changes to training frames.
+/// Random changes to training frames, applied in this order: saturation, crop, flip, RandAugment, colour, erasing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
@@ -542,18 +626,52 @@ pub struct Augment {
     pub crop: f64,
     /// Strength of brightness, contrast and saturation changes (0 = none)
     pub colour: f64,
+    /// Saturation jitter of the anti-spoofing recipes (method.md §5.2); `null` = none
+    pub saturation: Option<Saturation>,
+    /// RandAugment (method.md §5.1); `null` = none
+    pub rand_augment: Option<RandAugment>,
+    /// Share of the frames that lose a box to noise after normalisation; published: 0.25
+    pub erase: f64,
 }
 
 impl Default for Augment {
     fn default() -> Self {
-        Self { flip: true, crop: 1.0, colour: 0.0 }
+        Self { flip: true, crop: 1.0, colour: 0.0, saturation: None, rand_augment: None, erase: 0.0 }
     }
 }
 
 impl Augment {
     /// Whether two passes over a frame give the same tensor.
     pub fn is_none(&self) -> bool {
-        !self.flip && self.crop >= 1.0 && self.colour == 0.0
+        *self == Self { flip: false, ..Self::default() }
+    }
+}
+
+/// Arithmetic of the saturation jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Saturation {
+    /// Negative values wrap around to bright specks, as in the released code
+    Released,
+    /// Saturation stops at 1
+    Fixed,
+}
+
+/// RandAugment over the fifteen published operations.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RandAugment {
+    /// Operations drawn for each frame, each applied with probability ½
+    pub ops: usize,
+    /// Mean magnitude, 0 to 10
+    pub magnitude: f64,
+    /// Its standard deviation
+    pub deviation: f64,
+}
+
+impl Default for RandAugment {
+    fn default() -> Self {
+        Self { ops: 2, magnitude: 9.0, deviation: 0.5 }
     }
 }
 

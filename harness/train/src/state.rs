@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::error::{Error, Result, at};
 
 /// Seconds between two saves of a running loop. A kill loses at most this much work.
-const EVERY: Duration = Duration::from_secs(30);
+pub(crate) const EVERY: Duration = Duration::from_secs(30);
 
 /// Where a loop keeps its resume state, and when it last did.
 pub(crate) struct Keeper {

@@ -1,10 +1,9 @@
-//! Tuning a head, or everything, on the training set of one fold: one linear loop.
+//! Tuning one backbone with one head: the second linear loop.
 //!
-//! Frames → (augment) → backbone → head → soft-target cross entropy plus the head's own term →
-//! AdamW with layer-wise rates (method.md §5.1, §6). After each epoch the development set is scored
-//! as a whole (its AUC is global, not a mean over batches), and the weights are kept if a selection
-//! rule wants them; the test sets are never looked at. When the backbone is frozen and frames are
-//! not augmented, its features are computed once.
+//! Frames → (augment, mix) → backbone → head → soft-target cross entropy plus the head's own term →
+//! AdamW with layer-wise rates, or Adam (method.md §5, §6). After each epoch the development set is scored, and the
+//! weights are kept if a selection rule wants them; the test sets are looked at for the `oracle` rule only, when it is
+//! asked for. When features cannot change (frozen backbone, nothing random), they are computed once.
 //! Writes `epoch-K.safetensors` for each epoch a rule chose (trained parameters only),
 //! `selection.json` and `curves.csv`.
 
@@ -12,39 +11,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use facebench_engine::{checkpoint, ops::losses, schedule};
-use facebench_protocols::{Params, Protocol, Sample, Selection, metrics};
+use facebench_protocols::{Protocol, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::batches::tuning_batches;
+use crate::batches::{groups, tuning_batches};
+use crate::cache;
 use crate::curves::{Curves, Means};
 use crate::descent::{Descent, Treatment, is_matrix};
-use crate::detector::{Detector, FeatureBatch, Features, margins};
+use crate::detector::{Detector, FeatureBatch, Features};
 use crate::error::{Error, Result, at, bad_spec};
-use crate::frames::{FoldData, FrameReader};
+use crate::fit;
+use crate::frames::{FoldData, FrameReader, Training};
 use crate::job::{Done, Job, Outcome};
-use crate::spec::TuneSpec;
+use crate::mix::{self, Mix};
+use crate::select::{Chosen, Chosens, SELECTION, choose, dev_metrics, test_value};
+use crate::spec::{LrSchedule, Optimiser, Sampling, TuneRecipe, TuneSpec};
 use crate::state::{Keeper, put, take};
-
-/// A checkpoint that a rule chose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Chosen {
-    /// Epoch, from 0
-    pub epoch: usize,
-    /// File in the unit's folder
-    pub file: String,
-    /// Cross entropy on the development set
-    pub val_loss: f64,
-    /// AUC on the development set, frame level
-    pub val_auc: f64,
-}
-
-/// `selection.json`: name of the rule → checkpoint.
-pub type Chosens = BTreeMap<String, Chosen>;
-
-/// Name of the file that says which rule chose which checkpoint.
-pub const SELECTION: &str = "selection.json";
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Position {
@@ -58,83 +42,144 @@ struct Position {
     chosen: Chosens,
 }
 
+/// A set of frames with its features, where they cannot change.
+struct Set<'a> {
+    name: &'a str,
+    samples: &'a [Sample],
+    reader: &'a FrameReader,
+    features: Option<Features>,
+}
+
+impl Set<'_> {
+    /// Logit margins in the samples' order; `None` when the job was stopped.
+    fn margins(&self, detector: &Detector, batch: usize, job: &Job) -> Result<Option<Vec<f64>>> {
+        match &self.features {
+            Some(features) => detector.score_features(features, batch).map(Some),
+            None => detector.score(self.reader, self.samples, batch, job),
+        }
+    }
+}
+
 /// Runs `spec` to its end or until the job is stopped.
 pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> {
     let recipe = &spec.recipe;
-    if recipe.epochs == 0 || recipe.batch == 0 {
-        return bad_spec!("`recipe.epochs` and `recipe.batch` must be at least 1");
-    }
-    if !(0.0..1.0).contains(&recipe.smoothing) {
-        return bad_spec!("`recipe.smoothing` is {}, expected a share in 0..1", recipe.smoothing);
-    }
 
     // ---- data, network, optimiser
     let data = FoldData::open(protocol, &spec.fold, &job.data_root)?;
-    let (train, dev) = (data.assembled.train.clone(), data.assembled.dev.clone());
-    both_classes("training", &train)?;
-    both_classes("development", &dev)?;
-    let detector = Detector::build(spec, job)?;
-    let (depth, decay) = (detector.info().depth, recipe.layer_decay);
-    let mut descent =
-        Descent::new(&detector.store, recipe.betas, recipe.weight_decay, recipe.clip, |name, rank| {
-            Ok(Treatment {
-                lr_scale: schedule::layer_scale(detector.layer_id(name)?, depth, decay),
-                decays: is_matrix(name, rank) && !name.ends_with("pos_embed") && !name.ends_with("cls_token"),
-            })
-        })?;
-    let reader =
-        FrameReader::new(detector.info().image, protocol.test_transform, detector.normalise, spec.seed);
+    let (train, dev) = (&data.assembled.train, &data.assembled.dev);
+    both_classes("training", train)?;
+    both_classes("development", dev)?;
     let batch_size = recipe.batch.min(train.len());
-    let per_epoch = tuning_batches(&train, recipe.sampling, spec.seed, 0, batch_size).len();
-    let peak = schedule::scaled_lr(recipe.blr, batch_size);
+    let frames = match recipe.sampling {
+        Sampling::PerSource => batch_size * groups(train, 0..train.len()).len(),
+        _ => batch_size,
+    };
+    check(recipe, frames)?;
+    // a batch of one class is found before training, not after the first epoch
+    dev_metrics(dev, &vec![0.0; dev.len()], recipe.validation, recipe.batch, spec.seed)?;
+    let detector = Detector::build(spec, job, train.len())?;
+    let mut descent = descent(&detector, recipe)?;
+    let reader = |mode| FrameReader::new(detector.info.image, mode, detector.normalise, spec.seed);
+    let test_reader = reader(protocol.test_transform);
+    let val_reader = reader(recipe.val_transform.unwrap_or(protocol.test_transform));
+    let deal =
+        |epoch| tuning_batches(train, recipe.sampling, spec.seed, epoch, batch_size, recipe.epoch_batches);
+    // a head without parameters to train (k-NN) is measured once
+    let (per_epoch, epochs) = if descent.is_empty() { (0, 1) } else { (deal(0).len(), recipe.epochs) };
+    let peak = recipe.lr.unwrap_or_else(|| schedule::scaled_lr(recipe.blr, frames));
+
+    // ---- features that cannot change, once
+    let fixed = detector.fixed_features();
+    let plain = per_epoch == 0 || (recipe.augment.is_none() && recipe.mixing.is_none());
+    let mut sets = vec![("train", train.as_slice(), &test_reader), ("dev", dev.as_slice(), &val_reader)];
+    if spec.oracle {
+        let tests = data.assembled.tests.iter();
+        sets.extend(tests.map(|(set, samples)| (set.name.as_str(), samples.as_slice(), &test_reader)));
+    }
+    let wants = |name: &str, count: usize| {
+        let fits = fixed && cache::fits(&detector, count);
+        // running statistics move while training frames pass through the backbone
+        let still = plain || !detector.has_statistics();
+        fits && still && (name != "train" || plain) || (name == "train" && fit::wanted(&detector.store))
+    };
+    let ahead: usize = sets.iter().filter(|s| wants(s.0, s.1.len())).map(|s| s.1.len()).sum();
+    if ahead > 0 {
+        job.progress.phase("features", ahead as u64);
+    }
+    let mut done = 0;
+    let mut read: Vec<Set> = Vec::new();
+    for (name, samples, reader) in sets {
+        let features = match wants(name, samples.len()) {
+            true => match cache::features(&detector, spec, reader, samples, job, done)? {
+                Some(features) => {
+                    done += samples.len() as u64;
+                    Some(features)
+                }
+                None => return Ok(Outcome::Interrupted),
+            },
+            false => None,
+        };
+        read.push(Set { name, samples, reader, features });
+    }
+    if let Some(features) = &read[0].features {
+        fit::fill(&detector.store, features, train)?;
+    }
+    if !(fixed && plain) {
+        read[0].features = None; // they were for the head's measurements only
+    }
+    let cached = read[0].features.as_ref();
 
     // ---- where we were
     let mut keeper = Keeper::new(job.state, spec);
-    let columns = ["train_loss", "val_loss", "val_auc", "lr"];
-    let mut at_ = Position { curves: Curves::new(&columns), ..Position::default() };
+    let columns: &[&str] = match spec.oracle {
+        true => &["train_loss", "val_loss", "val_auc", "lr", "oracle"],
+        false => &["train_loss", "val_loss", "val_auc", "lr"],
+    };
+    let mut at_ = Position { curves: Curves::new(columns), ..Position::default() };
     if let Some((tensors, position)) = keeper.load::<Position>()? {
         detector.store.set_all(&take(&tensors, "online"))?;
         descent.load_state(&take(&tensors, "optim"))?;
         at_ = position;
-        job.progress.note(&format!("goes on at epoch {} of {}", at_.epoch, recipe.epochs));
+        job.progress.note(&format!("goes on at epoch {} of {epochs}", at_.epoch));
     }
     let kept = |file: &str| job.state.join(file);
 
-    // ---- features of a frozen backbone, once
-    let cached = if detector.frozen_backbone() && recipe.augment.is_none() {
-        job.progress.phase("features", (train.len() + dev.len()) as u64);
-        match cached_features(&detector, &reader, &[&train, &dev], job)? {
-            Some(mut both) => Some((both.remove(0), both.remove(0))),
-            None => return Ok(Outcome::Interrupted),
-        }
-    } else {
-        None
-    };
-
     // ---- the loop
-    let total_steps = (recipe.epochs * per_epoch) as u64;
+    let total_steps = (epochs * per_epoch) as u64;
     job.progress.phase("tune", total_steps);
-    while at_.epoch < recipe.epochs {
+    while at_.epoch < epochs {
         let mut began = Instant::now();
-        let batches: Vec<Vec<usize>> =
-            tuning_batches(&train, recipe.sampling, spec.seed, at_.epoch, batch_size);
+        let batches = if per_epoch == 0 { Vec::new() } else { deal(at_.epoch) };
         let batches: Vec<Vec<usize>> = batches.into_iter().skip(at_.batch).collect();
-        let mut source = match &cached {
-            Some((features, _)) => Source::Cached(features, batches.into_iter()),
-            None => Source::Read(reader.stream(&train, batches, Some((recipe.augment, at_.epoch)), job)),
+        let mut source = match cached {
+            Some(features) => Source::Cached(features, batches.into_iter()),
+            None => {
+                let training = Training {
+                    augment: recipe.augment,
+                    mixing: recipe.mixing,
+                    epoch: at_.epoch,
+                    first: at_.epoch * per_epoch + at_.batch,
+                    repeats: recipe.sampling == Sampling::PerSource,
+                };
+                Source::Read(test_reader.stream(train, batches, Some(training), job))
+            }
         };
         loop {
-            detector.ctx.train((at_.epoch * per_epoch + at_.batch) as u64);
-            let Some(next) = source.next(&detector, job) else { break };
-            let (indices, features) = next?;
-            let e = at_.epoch as f64 + at_.batch as f64 / per_epoch as f64;
-            let lr =
-                schedule::warmup_cosine(e, recipe.epochs as f64, recipe.warmup_epochs, peak, recipe.min_lr);
             let step = (at_.epoch * per_epoch + at_.batch) as u64;
+            detector.train(step)?;
+            let Some(next) = source.next(&detector, job) else { break };
+            let Batch { indices, mix, features } = next?;
+            let lr = match recipe.schedule {
+                LrSchedule::Constant => peak,
+                LrSchedule::Cosine => {
+                    let e = at_.epoch as f64 + at_.batch as f64 / per_epoch as f64;
+                    schedule::warmup_cosine(e, epochs as f64, recipe.warmup_epochs, peak, recipe.min_lr)
+                }
+            };
 
             let labels: Vec<u32> = indices.iter().map(|&i| u32::from(train[i].label)).collect();
             let (out, extra) = detector.head(&features, &labels)?;
-            let targets = losses::one_hot(&labels, 2, recipe.smoothing, &out)?;
+            let targets = mix.targets(&labels, 2, recipe.smoothing, &out)?;
             let mut loss = losses::cross_entropy(&out, &targets)?;
             if let Some(extra) = extra {
                 loss = (loss + extra)?;
@@ -150,6 +195,7 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
             }
             descent.gather(&loss, 1)?;
             descent.step(lr)?;
+            detector.constrain()?;
 
             at_.means.add(&[value, lr]);
             at_.batch += 1;
@@ -166,23 +212,34 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
         }
         at_.waited += source.waited();
 
-        // ---- the development set, and what the selection rules say
-        let margins = match &cached {
-            Some((_, features)) => dev_margins_cached(&detector, features, recipe.batch)?,
-            None => match detector.score(&reader, &dev, recipe.batch, job)? {
-                Some(margins) => margins,
+        // ---- the development set (and the test sets, for the oracle), and what the selection rules say
+        let mut scored = Vec::new();
+        for set in &read[1..] {
+            match set.margins(&detector, recipe.batch, job)? {
+                Some(margins) => scored.push(margins),
                 None => {
                     at_.batch = per_epoch;
                     save(&mut keeper, &detector, &descent, &at_)?;
                     return Ok(Outcome::Interrupted);
                 }
-            },
+            }
+        }
+        let (val_loss, val_auc) = dev_metrics(dev, &scored[0], recipe.validation, recipe.batch, spec.seed)?;
+        let test = match spec.oracle {
+            true => {
+                let tests = read[2..].iter().zip(&scored[1..]);
+                let tests: Vec<_> = tests.map(|(s, m)| (s.name, s.samples, m.as_slice())).collect();
+                Some(test_value(protocol, &data.fold, &tests)?)
+            }
+            false => None,
         };
-        let (val_loss, val_auc) = dev_metrics(&dev, &margins)?;
-        let means = at_.means.means();
-        at_.curves.rows.push(vec![means[0], val_loss, val_auc, means[1]]);
-        choose(&mut at_.chosen, at_.epoch, val_loss, val_auc);
+        let means = if per_epoch == 0 { vec![val_loss, 0.0] } else { at_.means.means() };
+        let mut line = vec![means[0], val_loss, val_auc, means[1]];
+        line.extend(test.map(|t| t.value));
+        at_.curves.rows.push(line);
         let file = format!("epoch-{}.safetensors", at_.epoch);
+        let this = Chosen { epoch: at_.epoch, file: file.clone(), val_loss, val_auc, test };
+        choose(&mut at_.chosen, &this);
         if at_.chosen.values().any(|c| c.epoch == at_.epoch) {
             std::fs::create_dir_all(job.state).map_err(at(job.state))?;
             checkpoint::write_safetensors(&kept(&file), &detector.trained(), &BTreeMap::new())?;
@@ -191,7 +248,7 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
         at_.epoch += 1;
         at_.batch = 0;
         at_.seconds += began.elapsed().as_secs_f64();
-        if at_.epoch < recipe.epochs && (job.stopped() || keeper.due()) {
+        if at_.epoch < epochs && (job.stopped() || keeper.due()) {
             save(&mut keeper, &detector, &descent, &at_)?;
             if job.stopped() {
                 return Ok(Outcome::Interrupted);
@@ -207,23 +264,72 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
     let path = job.dir.join(SELECTION);
     std::fs::write(&path, text).map_err(at(&path))?;
     at_.curves.write_csv(&job.dir.join("curves.csv"))?;
-    let count = detector.store.count();
+    let params = detector.count();
+    let mut notes = vec![format!("{} of {} parameters trained", params.trained, params.total)];
+    notes.extend(at_.chosen.iter().map(|(rule, c)| describe(rule, c)));
     Ok(Outcome::Done(Box::new(Done {
-        params: Params { total: count.total, trained: count.trainable },
+        params,
         data: data.stamps(&["train", "dev"]),
         synthetic: data.synthetic,
         images: at_.images,
         loop_s: at_.seconds,
         data_wait: if at_.seconds > 0.0 { at_.waited / at_.seconds } else { 0.0 },
-        notes: at_
-            .chosen
-            .iter()
-            .map(|(rule, c)| {
-                format!("{rule}: epoch {} (val loss {:.4}, val AUC {:.4})", c.epoch, c.val_loss, c.val_auc)
-            })
-            .collect(),
+        notes,
         evaluation: None,
     })))
+}
+
+/// The recipe's optimiser over what trains.
+pub(crate) fn descent(detector: &Detector, recipe: &TuneRecipe) -> Result<Descent> {
+    let (depth, decay) = (detector.info.depth, recipe.layer_decay);
+    let (betas, wd) = (recipe.betas, recipe.weight_decay);
+    Descent::new(&detector.store, recipe.optimiser, betas, wd, recipe.clip, |name, rank| {
+        let spared = !is_matrix(name, rank) || name.ends_with("pos_embed") || name.ends_with("cls_token");
+        Ok(Treatment {
+            lr_scale: schedule::layer_scale(detector.layer_id(name)?, depth, decay),
+            decays: recipe.optimiser == Optimiser::Adam || !spared,
+        })
+    })
+}
+
+/// A rule's choice for people.
+fn describe(rule: &str, c: &Chosen) -> String {
+    let (epoch, loss, auc) = (c.epoch, c.val_loss, c.val_auc);
+    match c.test {
+        None => format!("{rule}: epoch {epoch} (val loss {loss:.4}, val AUC {auc:.4})"),
+        Some(t) => {
+            format!("{rule}: epoch {epoch}, chosen on the test sets ({} {:.4})", t.metric.label(), t.value)
+        }
+    }
+}
+
+/// What a recipe may not say; `frames` are in a batch.
+fn check(recipe: &TuneRecipe, frames: usize) -> Result<()> {
+    if recipe.epochs == 0 || recipe.batch == 0 || recipe.epoch_batches == Some(0) {
+        return bad_spec!("`recipe.epochs`, `recipe.batch` and `recipe.epoch_batches` must be at least 1");
+    }
+    let augment = &recipe.augment;
+    for (key, value) in [
+        ("smoothing", recipe.smoothing),
+        ("augment.erase", augment.erase),
+        ("augment.colour", augment.colour),
+        ("augment.crop", augment.crop),
+    ] {
+        if !(0.0..=1.0).contains(&value) {
+            return bad_spec!("`recipe.{key}` is {value}, expected a share in 0..1");
+        }
+    }
+    if recipe.epoch_batches.is_some() && recipe.sampling != Sampling::PerSource {
+        return bad_spec!("`recipe.epoch_batches` needs `recipe.sampling: per-source`");
+    }
+    recipe.mixing.as_ref().map_or(Ok(()), |mixing| mix::check(mixing, frames))
+}
+
+/// A batch on its way to the head.
+struct Batch {
+    indices: Vec<usize>,
+    mix: Mix,
+    features: FeatureBatch,
 }
 
 /// Where the features of a training batch come from.
@@ -233,11 +339,12 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn next(&mut self, detector: &Detector, job: &Job) -> Option<Result<(Vec<usize>, FeatureBatch)>> {
+    fn next(&mut self, detector: &Detector, job: &Job) -> Option<Result<Batch>> {
         match self {
             Self::Cached(features, batches) => {
                 let indices = batches.next()?;
-                Some(features.rows(&indices).map(|f| (indices, f)))
+                let features = features.rows(&indices);
+                Some(features.map(|features| Batch { indices, mix: Mix::NONE, features }))
             }
             Self::Read(stream) => {
                 let frames = match stream.next()? {
@@ -245,7 +352,7 @@ impl Source<'_> {
                     Err(error) => return Some(Err(error)),
                 };
                 let features = frames.tensor(&job.device).and_then(|images| detector.features(&images));
-                Some(features.map(|f| (frames.indices, f)))
+                Some(features.map(|features| Batch { indices: frames.indices, mix: frames.mix, features }))
             }
         }
     }
@@ -269,66 +376,6 @@ fn both_classes(what: &str, samples: &[Sample]) -> Result<()> {
     Ok(())
 }
 
-fn cached_features(
-    detector: &Detector,
-    reader: &FrameReader,
-    sets: &[&Vec<Sample>],
-    job: &Job,
-) -> Result<Option<Vec<Features>>> {
-    detector.ctx.eval();
-    let mut done = 0;
-    let mut all = Vec::with_capacity(sets.len());
-    for samples in sets {
-        let indices: Vec<usize> = (0..samples.len()).collect();
-        let chunks: Vec<Vec<usize>> = indices.chunks(64).map(<[usize]>::to_vec).collect();
-        let mut parts = Vec::new();
-        for frames in reader.stream(samples, chunks, None, job) {
-            if job.stopped() {
-                return Ok(None);
-            }
-            let frames = frames?;
-            parts.push(detector.features(&frames.tensor(&job.device)?)?);
-            done += frames.indices.len() as u64;
-            job.progress.tick(done, "");
-        }
-        all.push(Features::join(&parts)?);
-    }
-    Ok(Some(all))
-}
-
-fn dev_margins_cached(detector: &Detector, features: &Features, batch: usize) -> Result<Vec<f64>> {
-    detector.ctx.eval();
-    let indices: Vec<usize> = (0..features.count()?).collect();
-    let mut all = Vec::with_capacity(indices.len());
-    for chunk in indices.chunks(batch) {
-        all.extend(margins(&detector.logits(&features.rows(chunk)?)?)?);
-    }
-    Ok(all)
-}
-
-/// Mean cross entropy and frame AUC of the development set, from logit margins (fake − real).
-fn dev_metrics(dev: &[Sample], margins: &[f64]) -> Result<(f64, f64)> {
-    // −log P(label) = softplus(∓margin)
-    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    let loss: f64 = dev.iter().zip(margins).map(|(s, &m)| softplus(if s.label == 1 { -m } else { m })).sum();
-    let labels: Vec<u8> = dev.iter().map(|s| s.label).collect();
-    Ok((loss / dev.len() as f64, metrics::auc(margins, &labels)?))
-}
-
-/// Applies the selection rules that need no test set. Ties keep the earlier epoch.
-fn choose(chosen: &mut Chosens, epoch: usize, val_loss: f64, val_auc: f64) {
-    let this = Chosen { epoch, file: format!("epoch-{epoch}.safetensors"), val_loss, val_auc };
-    let better = |rule: Selection| match (rule, chosen.get(&rule.to_string())) {
-        (Selection::MinValLoss, Some(best)) => val_loss < best.val_loss,
-        (Selection::MaxValAuc, Some(best)) => val_auc > best.val_auc,
-        _ => true,
-    };
-    let rules = [Selection::Last, Selection::MinValLoss, Selection::MaxValAuc];
-    for rule in rules.into_iter().filter(|r| better(*r)).collect::<Vec<_>>() {
-        chosen.insert(rule.to_string(), this.clone());
-    }
-}
-
 fn save(keeper: &mut Keeper, detector: &Detector, descent: &Descent, at: &Position) -> Result<()> {
     let mut all = BTreeMap::new();
     put(&mut all, "online", detector.trained());
@@ -338,21 +385,4 @@ fn save(keeper: &mut Keeper, detector: &Detector, descent: &Descent, at: &Positi
 
 fn copy(from: &Path, to: &PathBuf) -> Result<()> {
     std::fs::copy(from, to).map(drop).map_err(at(from))
-}
-
-/// The trained tensors of a published tuning unit that `rule` chose.
-pub(crate) fn chosen_tensors(unit: &Path, rule: Selection) -> Result<(Chosen, BTreeMap<String, Tensor>)> {
-    let path = unit.join(SELECTION);
-    let text = std::fs::read_to_string(&path).map_err(at(&path))?;
-    let all: Chosens =
-        serde_json::from_str(&text).map_err(|e| Error::State { path: path.clone(), what: e.to_string() })?;
-    let Some(chosen) = all.get(&rule.to_string()) else {
-        return bad_spec!(
-            "{}: no checkpoint was chosen by `{rule}`; there are: {}\nhint: `oracle` needs the test sets while tuning, \
-             which this version does not offer",
-            path.display(),
-            all.keys().cloned().collect::<Vec<_>>().join(", ")
-        );
-    };
-    Ok((chosen.clone(), checkpoint::read(&unit.join(&chosen.file))?.tensors))
 }

@@ -78,7 +78,8 @@ pub const RUSTC: &str = env!("FACEBENCH_RUSTC");
 pub mod prelude {
     pub use crate::{
         Backbone, BackboneInfo, Component, Config, Context, Ctx, CustomFn, Dtype, Error, FeatureSpec,
-        Features, Head, HeadOutput, Init, Join, KeyMap, Level, LowRank, MaskInput, Masking, Params, ParsingView,
-        Purpose, Resize, Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face, masks, nn,
+        Features, Head, HeadOutput, Init, Join, KeyMap, Level, LowRank, MaskInput, Masking, Params,
+        ParsingView, Purpose, Resize, Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face,
+        masks, nn,
     };
 }

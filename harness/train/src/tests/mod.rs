@@ -1,7 +1,9 @@
 //! Tests that need real plugins: golden trajectories and whole runs on tiny synthetic faces.
 
 mod golden;
+mod heads;
 mod runs;
+mod tuning;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -18,7 +18,7 @@ use crate::spec::{Component, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom};
 use crate::{MODEL, pretrain, score, tune};
 
 /// Tiny synthetic faces, made once.
-fn faces() -> &'static Path {
+pub(super) fn faces() -> &'static Path {
     static FACES: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     &FACES
         .get_or_init(|| {
@@ -48,23 +48,27 @@ impl Progress for StopAt<'_> {
 }
 
 /// A place for one unit.
-struct Place {
+pub(super) struct Place {
     dir: TempDir,
     stop: AtomicBool,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = Self { dir: tempfile::tempdir().unwrap(), stop: AtomicBool::new(false) };
         std::fs::create_dir(place.out()).unwrap();
         place
     }
 
-    fn out(&self) -> PathBuf {
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn out(&self) -> PathBuf {
         self.dir.path().join("out")
     }
 
-    fn job<'a>(
+    pub(super) fn job<'a>(
         &'a self,
         state: &'a Path,
         out: &'a Path,
@@ -79,22 +83,28 @@ impl Place {
             data_root: faces().to_owned(),
             weights: None,
             tuned: None,
+            cache: None,
             workers,
             stop: &self.stop,
             progress,
         }
     }
+
+    /// A job in this place without threads that shares features in `cache`.
+    pub(super) fn sharing<'a>(&'a self, state: &'a Path, out: &'a Path, cache: &Path) -> Job<'a> {
+        Job { cache: Some(cache.to_owned()), ..self.job(state, out, 0, &Silent) }
+    }
 }
 
-fn micro() -> Value {
+pub(super) fn micro() -> Value {
     json!({"width": 24, "depth": 1, "heads": 2, "patch": 8, "image": 32})
 }
 
-fn backbone() -> Component {
+pub(super) fn backbone() -> Component {
     Component { plugin: "fsvfm".into(), config: micro().as_object().unwrap().clone() }
 }
 
-fn pretrain_spec() -> PretrainSpec {
+pub(super) fn pretrain_spec() -> PretrainSpec {
     let spec = json!({
         "backbone": backbone(),
         "objective": {
@@ -127,7 +137,7 @@ fn curves(place: &Place) -> Vec<Vec<f64>> {
     text.lines().skip(1).map(|l| l.split(',').skip(1).map(|v| v.parse().unwrap()).collect()).collect()
 }
 
-fn tune_spec(head: &str, config: &Value) -> TuneSpec {
+pub(super) fn tune_spec(head: &str, config: &Value) -> TuneSpec {
     let spec = json!({
         "backbone": backbone(),
         "init": "random",
@@ -141,11 +151,11 @@ fn tune_spec(head: &str, config: &Value) -> TuneSpec {
     spec
 }
 
-fn protocol() -> Protocol {
+pub(super) fn protocol() -> Protocol {
     Protocol::builtin("dfd-cross").unwrap().unwrap()
 }
 
-fn done(outcome: Outcome) -> Done {
+pub(super) fn done(outcome: Outcome) -> Done {
     match outcome {
         Outcome::Done(done) => *done,
         Outcome::Interrupted => panic!("interrupted"),
@@ -153,7 +163,7 @@ fn done(outcome: Outcome) -> Done {
 }
 
 /// Every file below `dir` with the digest of its bytes.
-fn files(dir: &Path) -> BTreeMap<String, String> {
+pub(super) fn files(dir: &Path) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -173,7 +183,11 @@ fn files(dir: &Path) -> BTreeMap<String, String> {
 }
 
 /// Runs `unit` until it is done, stopping it at each of these ticks on the way.
-fn run(workers: usize, stops: &[u64], unit: &dyn Fn(&Job) -> crate::Result<Outcome>) -> (Place, Done) {
+pub(super) fn run(
+    workers: usize,
+    stops: &[u64],
+    unit: &dyn Fn(&Job) -> crate::Result<Outcome>,
+) -> (Place, Done) {
     let place = Place::new();
     let (state, out) = (place.dir.path().join("state"), place.out());
     for &tick in stops {
@@ -394,6 +408,7 @@ fn scores_come_from_the_chosen_weights_and_survive_a_stop() {
             data_root: job.data_root.clone(),
             weights: Some(weights.clone()),
             tuned: tuned.map(Path::to_owned),
+            cache: job.cache.clone(),
             workers: job.workers,
             stop: job.stop,
             progress: job.progress,
