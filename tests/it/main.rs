@@ -13,5 +13,6 @@ mod masks;
 mod plugins;
 mod pretraining;
 mod resume;
+mod rules;
 mod store;
 mod tools;

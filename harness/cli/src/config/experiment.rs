@@ -38,12 +38,40 @@ pub(crate) struct Experiment {
     pub(crate) protocols: Vec<String>,
     /// Changes to every head's recipe under one protocol, by the protocol's identifier
     pub(crate) recipes: BTreeMap<String, Map<String, Value>>,
-    /// Which checkpoint is scored; `null` = as the protocol says
-    pub(crate) selection: Option<Selection>,
+    /// Which checkpoints are scored: a rule or a list of rules, side by side from the same runs; `null` = as the
+    /// protocol says. `oracle` looks at the test sets: it is labelled everywhere and never ranked
+    pub(crate) selection: Option<Rules>,
     /// If not empty, only the combinations that one of these describes
     pub(crate) only: Vec<Filter>,
     /// Combinations to leave out
     pub(crate) skip: Vec<Filter>,
+}
+
+/// One selection rule, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Rules {
+    /// One rule
+    One(Selection),
+    /// Several; the first is the main one
+    Many(#[schemars(length(min = 1))] Vec<Selection>),
+}
+
+impl Rules {
+    /// The rules, each once, in order.
+    pub(crate) fn list(&self) -> Vec<Selection> {
+        let all = match self {
+            Self::One(rule) => std::slice::from_ref(rule),
+            Self::Many(rules) => rules,
+        };
+        let mut out: Vec<Selection> = Vec::new();
+        for rule in all {
+            if !out.contains(rule) {
+                out.push(*rule);
+            }
+        }
+        out
+    }
 }
 
 /// Seeds; at least one.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use facebench_host::{Kind, Plugins};
-use facebench_protocols::{Fold, PluginStamp, Protocol};
+use facebench_protocols::{Fold, PluginStamp, Protocol, Selection};
 use facebench_train::spec::{
     Component, MaskingSpec, MissingParsing, ObjectiveKind, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom,
 };
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::data::{self, DataPlan, Root};
 use super::{Cell, Labels, Plan, Scoring, Task, Tuning, Unit, resolve};
-use crate::config::{DataSource, Filter, Init, Loaded, Model};
+use crate::config::{DataSource, Filter, Init, Loaded, Model, Rules};
 use crate::store;
 
 /// The masking plugin that `on_missing: random` falls back to.
@@ -280,6 +280,10 @@ impl<'e> Builder<'e> {
         let given = (head.plugin.as_str(), &head.config);
         let (component, head_stamp) =
             resolve::component(self.plugins, l, Kind::Head, given, &["heads", head_name])?;
+        let mut rules = e.selection.as_ref().map_or_else(|| vec![protocol.selection], Rules::list);
+        if rules.is_empty() {
+            rules.push(protocol.selection);
+        }
         let recipe = resolve::recipe(&head.recipe, e.recipes.get(&protocol.id), &protocol.id, l)?;
         let spec = TuneSpec {
             backbone: start.backbone,
@@ -289,6 +293,7 @@ impl<'e> Builder<'e> {
             protocol: protocol.id.clone(),
             fold: fold.name.clone(),
             seed,
+            oracle: rules.contains(&Selection::Oracle),
         };
         let labels = Labels {
             model: model_name.to_owned(),
@@ -315,20 +320,28 @@ impl<'e> Builder<'e> {
         draft.labels = labels.clone();
         let tune = self.unit(draft);
 
-        let spec = ScoreSpec {
-            tune: spec,
-            selection: e.selection.unwrap_or(protocol.selection),
-            batch: SCORE_BATCH,
-        };
-        let identity = json!({"spec": spec, "protocol": stamp, "data": data});
-        let scoring = Scoring { spec, protocol: protocol.clone(), tune };
-        let mut draft = Draft::new(name, identity, Task::Score(Box::new(scoring)));
-        draft.needs = self.data_unit();
-        draft.needs.push(tune);
-        draft.plugins = plugins;
-        draft.labels = labels.clone();
-        let unit = self.unit(draft);
-        self.cells.push(Cell { labels, unit });
+        let main = rules[0];
+        for rule in rules {
+            let spec = ScoreSpec { tune: spec.clone(), selection: rule, batch: SCORE_BATCH };
+            let identity = json!({"spec": spec, "protocol": stamp, "data": data});
+            let scoring = Scoring { spec, protocol: protocol.clone(), tune };
+            let mut labels = labels.clone();
+            let mut name = name.clone();
+            if rule != main {
+                name = format!("{name} · {rule}");
+                // tables mark the oracle themselves and keep it out of their ranking
+                if rule != Selection::Oracle {
+                    labels.head = format!("{} [{rule}]", labels.head);
+                }
+            }
+            let mut draft = Draft::new(name, identity, Task::Score(Box::new(scoring)));
+            draft.needs = self.data_unit();
+            draft.needs.push(tune);
+            draft.plugins.clone_from(&plugins);
+            draft.labels = labels.clone();
+            let unit = self.unit(draft);
+            self.cells.push(Cell { labels, unit });
+        }
         Ok(())
     }
 

@@ -103,6 +103,7 @@ impl Surroundings<'_> {
             data_root: self.data_root(),
             weights: None,
             tuned: None,
+            cache: Some(self.store.features()),
             workers: self.threads,
             stop: self.stop,
             progress: &progress,

@@ -134,6 +134,11 @@ impl Store {
         Self { root: root.to_owned() }
     }
 
+    /// Where units share features of backbones that do not train; may be deleted at any time.
+    pub(crate) fn features(&self) -> PathBuf {
+        self.root.join(".features")
+    }
+
     /// A store to write to: makes the folder, proves that it can be written, and sweeps away the working
     /// folders of processes of this machine that are no more.
     ///

@@ -81,6 +81,11 @@ impl Adam {
         self.0.step(grads, lr)
     }
 
+    /// As [`AdamW::set_decay_factor`].
+    pub fn set_decay_factor(&mut self, factor: f64) {
+        self.0.decay_factor = factor;
+    }
+
     /// State as named tensors: `{name}.exp_avg`, `{name}.exp_avg_sq`, and `{name}.step` (one f64).
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         self.0.save()
