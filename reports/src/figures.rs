@@ -137,15 +137,10 @@ fn sets(study: &Study<'_>) -> Vec<(String, String)> {
     tables::sets(&study.part).into_iter().map(|(fold, set, _)| (fold, set)).filter(measured).collect()
 }
 
-/// Name of a set for people: the fold where there are several, both where a fold has several sets.
+/// Name of a set for people: the fold where there are several.
 fn set_name(study: &Study<'_>, fold: &str, set: &str) -> String {
     let several = study.entries.iter().flat_map(|e| e.runs.keys()).any(|(f, _)| f != fold);
-    let alone = tables::sets(&study.part).iter().filter(|(f, _, _)| f == fold).count() == 1;
-    match (several, alone) {
-        (true, true) => fold.to_owned(),
-        (true, false) => format!("{fold} → {set}"),
-        _ => set.to_owned(),
-    }
+    if several { fold.to_owned() } else { set.to_owned() }
 }
 
 /// The run of an entry in a fold with its lowest seed.

@@ -48,13 +48,6 @@ impl Made<'_> {
         protocol.folds.iter().map(|fold| self.write_fold(root, &protocol, &fold.name)).collect()
     }
 
-    /// As [`Made::write`] for a protocol that does not ship.
-    pub(crate) fn write_as(&self, root: &Path, protocol: &Protocol) {
-        for fold in &protocol.folds {
-            self.write_fold(root, protocol, &fold.name);
-        }
-    }
-
     fn write_fold(&self, root: &Path, protocol: &Protocol, fold: &str) -> RunRecord {
         let fold = protocol.folds.iter().find(|f| f.name == fold).unwrap();
         let mut rows = self.scores("dev", 30, 2, 0.1);

@@ -81,7 +81,6 @@ pub(crate) fn table(study: &Study<'_>) -> Table {
         caption: vec!["HTER, TPR and balanced accuracy at video level.".into()],
         notes: Vec::new(),
         intervals: true,
-        by_group: false,
         ..study.table.clone()
     }
 }

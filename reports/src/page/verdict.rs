@@ -63,9 +63,6 @@ fn column(study: &Study<'_>) -> Option<usize> {
 fn sentence(study: &Study<'_>) -> Option<String> {
     let table = &study.table;
     let c = column(study)?;
-    if table.by_group {
-        return Some(groups(study, c));
-    }
     let column = &table.columns[c];
     let flat: Vec<Mark> = marks(table).into_iter().flatten().map(|row| row[c]).collect();
     let with = |mark: Mark| (0..flat.len()).filter(|&i| flat[i] == mark).collect::<Vec<_>>();
@@ -101,32 +98,4 @@ fn sentence(study: &Study<'_>) -> Option<String> {
         ));
     }
     Some(format!("{line}."))
-}
-
-/// One clause per group of a table whose groups are ranked apart.
-fn groups(study: &Study<'_>, c: usize) -> String {
-    let table = &study.table;
-    let marks = marks(table);
-    let mut clauses = Vec::new();
-    let mut at = 0;
-    for (group, marks) in table.groups.iter().zip(&marks) {
-        for (row, marks) in group.rows.iter().zip(marks) {
-            if let (Mark::Best, Cell::Value(v)) = (marks[c], &row.cells[c]) {
-                let name = escape_html(&study.entries[study.order[at]].name());
-                let value = fixed(v.mean, table.columns[c].unit.shift(), table.columns[c].decimals);
-                clauses.push(format!("{}: {name} leads with {value}", escape_html(&group.title)));
-            }
-            at += 1;
-        }
-    }
-    let said = if clauses.is_empty() {
-        "one row per training, nothing to rank".to_owned()
-    } else {
-        clauses.join("; ")
-    };
-    format!(
-        "<strong>{}</strong> ({}): {said}.",
-        escape_html(&table.headline()),
-        escape_html(&table.columns[c].name)
-    )
 }

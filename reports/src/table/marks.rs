@@ -1,11 +1,10 @@
 //! Best and second of each column.
 //!
-//! Ranks are taken on unrounded values in the column's direction, over all ranked groups of the table, or within each
-//! group where the table says so. A value that
+//! Ranks are taken on unrounded values in the column's direction, over all ranked groups of the table. A value that
 //! prints the same as the best shares its mark, because a reader cannot see the difference; second is the best of
 //! what prints differently. A column in which fewer than two rows compete has no marks.
 
-use super::{Cell, Column, Direction, Group, Table, fixed};
+use super::{Cell, Column, Direction, Table, fixed};
 
 /// Standing of one cell in its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +33,8 @@ pub fn marks(table: &Table) -> Vec<Vec<Vec<Mark>>> {
     let blank = |rows: usize| vec![vec![Mark::None; table.columns.len()]; rows];
     let mut marks: Vec<Vec<Vec<Mark>>> = table.groups.iter().map(|g| blank(g.rows.len())).collect();
     for (c, column) in table.columns.iter().enumerate() {
-        let ranked: Vec<&Group> = table.groups.iter().filter(|g| g.ranked).collect();
-        let overall = podium(&ranked, c, column);
+        let Some((best, second)) = podium(table, c, column) else { continue };
         for (g, group) in table.groups.iter().enumerate().filter(|(_, group)| group.ranked) {
-            let podium = if table.by_group { podium(&[group], c, column) } else { overall.clone() };
-            let Some((best, second)) = podium else { continue };
             for (r, row) in group.rows.iter().enumerate() {
                 let Some(text) = printed(&row.cells[c], column) else { continue };
                 marks[g][r][c] = if text == best {
@@ -55,15 +51,14 @@ pub fn marks(table: &Table) -> Vec<Vec<Vec<Mark>>> {
 }
 
 /// Printed text of the best and, if any, the second of column `c`.
-fn podium(groups: &[&Group], c: usize, column: &Column) -> Option<(String, Option<String>)> {
+fn podium(table: &Table, c: usize, column: &Column) -> Option<(String, Option<String>)> {
     let sign = match column.direction {
         Direction::Up => -1.0,
         Direction::Down => 1.0,
         Direction::Neither => return None,
     };
-    let mut values: Vec<(f64, String)> = groups
-        .iter()
-        .flat_map(|g| &g.rows)
+    let ranked = table.groups.iter().filter(|g| g.ranked).flat_map(|g| &g.rows);
+    let mut values: Vec<(f64, String)> = ranked
         .filter_map(|row| match &row.cells[c] {
             Cell::Value(v) => Some((v.mean * sign, printed(&row.cells[c], column)?)),
             _ => None,

@@ -42,8 +42,6 @@ pub struct Table {
     pub notes: Vec<String>,
     /// Print intervals even where the style does not ask for them.
     pub intervals: bool,
-    /// Rank the rows of each group among themselves instead of all rows.
-    pub by_group: bool,
 }
 
 /// Which protocol, in which version, with which fingerprint.

@@ -61,7 +61,6 @@ fn ranked(direction: Direction, values: &[Option<f64>]) -> Vec<Mark> {
         caption: Vec::new(),
         notes: Vec::new(),
         intervals: false,
-        by_group: false,
     };
     let all = marks(&table);
     assert!(all[1].iter().all(|r| r[0] == Mark::None), "unranked rows have no marks");

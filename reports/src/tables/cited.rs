@@ -16,9 +16,6 @@ pub(crate) fn append(study: &mut Study<'_>) {
         study.table.caption.push("Published numbers are not shown beside synthetic faces.".into());
         return;
     }
-    if study.crossed {
-        return; // no published value names its training manipulation in our terms
-    }
     let all = references(&study.part.stamp.id);
     let mut keys: Vec<(&str, &str, &str, &str)> = Vec::new();
     let key = |r: &'static Reference| (&*r.method, &*r.train, &*r.source, &*r.selection);

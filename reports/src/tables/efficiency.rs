@@ -101,7 +101,6 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
         caption: vec!["Tuning: wall-clock time of a unit, mean over protocols, folds and seeds.".into()],
         notes: Vec::new(),
         intervals: false,
-        by_group: false,
     };
     if let ([one], true) = (all.iter().collect::<Vec<_>>().as_slice(), devices.iter().all(|d| d.len() <= 1)) {
         table.caption.push(format!("All on {one}."));

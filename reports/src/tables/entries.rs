@@ -141,21 +141,6 @@ pub(crate) fn head_title(head: &str, entries: &[Entry<'_>], members: &[usize]) -
     }
 }
 
-/// One sentence per head with its trained parameters, where they are the same for all its rows.
-pub(crate) fn parameter_lines(entries: &[Entry<'_>]) -> Vec<String> {
-    let mut heads: Vec<&str> = entries.iter().map(|e| e.head.as_str()).collect();
-    heads.dedup();
-    let mut lines: Vec<String> = Vec::new();
-    for head in heads {
-        let members: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].head == head).collect();
-        let line = format!("{}.", head_title(head, entries, &members));
-        if line.contains("parameters") && !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines
-}
-
 /// A count of parameters: `386`, `84.6 k`, `85.6 M`.
 pub(super) fn count(n: u64) -> String {
     match n {

@@ -7,7 +7,6 @@
 
 mod cited;
 mod compare;
-mod cross;
 mod dfd;
 mod diff;
 pub(crate) mod efficiency;
@@ -72,8 +71,6 @@ pub(crate) struct Study<'a> {
     pub(crate) compared: Vec<Compared>,
     pub(crate) table: Table,
     shape: Shape,
-    /// Whether rows are trainings and columns tests.
-    crossed: bool,
     /// Entry of each measured row of the table.
     pub(crate) order: Vec<usize>,
 }
@@ -91,8 +88,7 @@ pub(crate) fn studies<'a>(id: &str, runs: &'a [Run], extra: &[Protocol]) -> Resu
 fn study(part: Part<'_>, parts: usize) -> Result<Study<'_>, Error> {
     let entries = entries(&part.runs);
     let shape = shape_of(&part);
-    let crossed = cross::shapes(&part);
-    let (mut table, order) = table(&part, &entries, &shape, crossed.as_deref());
+    let (mut table, order) = table(&part, &entries, &shape);
     notes::annotate(&mut table, &entries, &order);
     if parts > 1 {
         table
@@ -102,22 +98,13 @@ fn study(part: Part<'_>, parts: usize) -> Result<Study<'_>, Error> {
     table.check()?;
     let mut scores = Scores::new(part.aggregation());
     let compared = compare::compare_rows(&shape, &entries, &mut scores)?;
-    match &crossed {
-        Some(shapes) => cross::mark(&mut table, shapes, &order, &shape, &compared),
-        None => compare::mark(&mut table, &order, &compared),
-    }
-    Ok(Study { part, entries, scores, compared, table, shape, crossed: crossed.is_some(), order })
+    compare::mark(&mut table, &order, &compared);
+    Ok(Study { part, entries, scores, compared, table, shape, order })
 }
 
 /// The table without footnotes, and the entry of each of its rows.
-fn table(
-    part: &Part<'_>,
-    entries: &[Entry<'_>],
-    shape: &Shape,
-    crossed: Option<&[(String, Shape)]>,
-) -> (Table, Vec<usize>) {
+fn table(part: &Part<'_>, entries: &[Entry<'_>], shape: &Shape) -> (Table, Vec<usize>) {
     let (stub, labels) = entries::labels(entries);
-    let shape = crossed.and_then(|c| Some(&c.first()?.1)).unwrap_or(shape);
     let mut table = Table {
         id: part.id(),
         title: part.protocol.as_ref().map_or_else(|| part.stamp.id.clone(), |p| p.title.clone()),
@@ -129,12 +116,7 @@ fn table(
         caption: shape.caption.clone(),
         notes: Vec::new(),
         intervals: shape.intervals,
-        by_group: false,
     };
-    if let Some(shapes) = crossed {
-        let order = cross::fill(&mut table, shapes, entries, &labels);
-        return (table, order);
-    }
     let mut heads: Vec<&str> = Vec::new();
     for entry in entries.iter().filter(|e| !e.oracle) {
         if !heads.contains(&entry.head.as_str()) {

@@ -18,8 +18,7 @@ pub(super) fn sentences(table: &Table, with_interval: bool, names: &MarkNames<'_
     let occurs = |mark| all.iter().flatten().flatten().any(|&m| m == mark);
     if occurs(Mark::Best) {
         let second = if occurs(Mark::Second) { format!(", {} second", names.second) } else { String::new() };
-        let scope = if table.by_group { " within each group" } else { "" };
-        lines.push(format!("{} best{second} of a column{scope}, ranked on unrounded values.", names.best));
+        lines.push(format!("{} best{second} of a column, ranked on unrounded values.", names.best));
     }
     if table.has_equal() {
         lines.push(format!(

@@ -70,7 +70,6 @@ fn table() -> Table {
         caption: vec!["Mean ± standard deviation over 3 seeds.".into()],
         notes: vec!["1 seed".into(), "plan: recipe.lr = 1e-3, 50 % of <data>".into()],
         intervals: false,
-        by_group: false,
     }
 }
 
