@@ -163,6 +163,7 @@ impl Work<'_> {
                     data_root: nowhere.into(),
                     weights: None,
                     tuned: None,
+                    cache: None,
                     workers: READERS,
                     stop: self.stop,
                     progress: &Silent,
