@@ -11,7 +11,9 @@ use crate::protocol::{Assembled, Family, Fold, Protocol};
 use crate::scores::{ScoreRow, check_scores};
 use crate::stats::{Observations, Plan, auc_interval, eer_resamples, hter_resamples};
 
-pub use crate::measures::{Evaluation, Interval, Measures, Metric};
+mod levels;
+
+pub use crate::measures::{Evaluation, Interval, Measures, Metric, PadAt, PadMeasures, SubjectMeasures};
 
 /// Resamples of each interval, unless asked otherwise.
 pub const RESAMPLES: usize = 1000;
@@ -147,6 +149,13 @@ fn measure(
         log_loss: metrics::log_loss(frames.scores, frames.labels, metrics::calibration::LOG_LOSS_EPS)
             .map_err(bad("frame"))?,
         ece: metrics::ece(frames.scores, frames.labels, ECE_BINS).map_err(bad("frame"))?,
+        brier: metrics::brier(frames.scores, frames.labels).map_err(bad("frame"))?,
+        video_pauc10: metrics::partial_auc(clips.scores, clips.labels, 0.1).map_err(bad("video"))?,
+        subjects: levels::subjects(&videos, clips, options).map_err(bad("subject"))?,
+        pad: match protocol.family {
+            Family::AntiSpoofing => Some(levels::pad(&videos, dev_threshold).map_err(bad("video"))?),
+            _ => None,
+        },
         ..Measures::default()
     };
     if options.resamples > 0 {

@@ -29,7 +29,7 @@ pub use audit::{Finding, Severity};
 pub use dataset::{Count, DatasetInfo, Layout, Unit, dataset, datasets};
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_with};
-pub use measures::{Evaluation, Interval, Measures, Metric};
+pub use measures::{Evaluation, Interval, Measures, Metric, PadAt, PadMeasures, SubjectMeasures};
 pub use metrics::MetricError;
 pub use nearest::nearest;
 pub use predictions::{Prediction, read_predictions};

@@ -142,6 +142,62 @@ pub struct Measures {
     pub log_loss: f64,
     /// Expected calibration error over frames, 15 bins.
     pub ece: f64,
+    /// Brier score over frames.
+    pub brier: f64,
+    /// Partial AUC over videos for FPR ≤ 10 %, scaled to [0, 1] so that chance is 0.5 (McClish).
+    pub video_pauc10: f64,
+    /// The same at the level of people, where every row names its people.
+    pub subjects: Option<SubjectMeasures>,
+    /// Presentation-attack detection, for anti-spoofing.
+    pub pad: Option<PadMeasures>,
+}
+
+/// Numbers in which a person counts once per class, however many videos show them.
+///
+/// A unit is the set of people shown, with its label; its score is the mean over its videos. Videos that share a person
+/// are one cluster of the interval, because they are not independent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubjectMeasures {
+    /// Units: `[real, fake]`.
+    pub units: [usize; 2],
+    /// AUC over units.
+    pub auc: f64,
+    /// EER over units, interpolated.
+    pub eer: f64,
+    /// 95 % interval of `video_auc`: cluster bootstrap over groups of people who share videos. Absent where people are
+    /// so entangled (each fake shows two) that fewer than ten groups remain.
+    pub video_auc_ci: Option<Interval>,
+    /// Groups of people who share no video with another group.
+    pub groups: usize,
+}
+
+/// Rates of ISO/IEC 30107-3 over videos.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PadMeasures {
+    /// At the development threshold, where there is one.
+    pub at_dev: Option<PadAt>,
+    /// BPCER where the pooled APCER is at most 10 %, 5 % and 1 %: BPCER10, BPCER20, BPCER100.
+    pub bpcer: [f64; 3],
+}
+
+/// Rates at one threshold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PadAt {
+    /// Attack species with the highest APCER.
+    pub worst: String,
+    /// Its APCER.
+    pub apcer_worst: f64,
+    /// APCER of all attacks together.
+    pub apcer_pooled: f64,
+    /// Live faces taken for attacks.
+    pub bpcer: f64,
+    /// Mean of BPCER and the worst APCER (ISO).
+    pub acer_worst: f64,
+    /// Mean of BPCER and the pooled APCER (most papers).
+    pub acer_pooled: f64,
 }
 
 /// The numbers of a fold.

@@ -2,7 +2,8 @@
 //!
 //! CSV with the columns `set, dataset, method, video, frame, label, score, raw, subjects`. Floats are written in
 //! their shortest form that reads back to the same bits. Files from other frameworks may leave out `raw` and
-//! `subjects` and order the columns as they like; `score` must be P(fake) in [0, 1].
+//! `subjects` and order the columns as they like; `score` must be P(fake) in [0, 1]. A model that scores clips writes one
+//! row per clip, `frame` being its first frame; what is called frame level is then clip level.
 
 use std::collections::BTreeSet;
 use std::path::Path;

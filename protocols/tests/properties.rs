@@ -269,3 +269,44 @@ fn coverage_and_published_sizes_are_compared_when_known() {
     assert_eq!(message, "FF++: 1 of 451 expected frames have no score (150 of 151 videos are there)");
     assert_eq!(found(expected.split_off(10), "unexpected-samples").unwrap().severity, Severity::Stop);
 }
+
+#[test]
+fn people_and_attack_species_have_numbers_of_their_own() {
+    let fas = Protocol::builtin("fas-mcio").unwrap().unwrap();
+    let fold = &fas.folds[0];
+    let mut all = Vec::new();
+    for set in ["dev", fold.tests[0].name.as_str()] {
+        for person in 0..24_u32 {
+            for (method, label, score) in [("live", 0, 0.2), ("print", 1, 0.9), ("replay", 1, 0.6)] {
+                let wobble = f64::from(person * 7 % 12) / 60.0;
+                // every third replay looks live
+                let score = if method == "replay" && person % 3 == 0 { 0.1 } else { score };
+                let video = format!("{method}{person}");
+                let mut row = row(set, method, &video, 0, label, (score + wobble).min(1.0));
+                row.subjects = vec![format!("p{person}")];
+                all.push(row);
+            }
+        }
+    }
+    let got = evaluate(&fas, fold, &all).unwrap();
+    let m = &got.sets[0];
+    let people = m.subjects.as_ref().unwrap();
+    assert_eq!((people.units, people.groups), ([24, 24], 24), "a person counts once per class");
+    assert!(people.auc > m.video_auc, "print and replay of a person are averaged");
+    let [wide, narrow] = [people.video_auc_ci.unwrap(), m.video_auc_ci.unwrap()];
+    assert!(wide.low <= m.video_auc && m.video_auc <= wide.high && narrow.low <= m.video_auc);
+    let pad = m.pad.as_ref().unwrap();
+    let at = pad.at_dev.as_ref().unwrap();
+    assert_eq!(at.worst, "replay");
+    assert!(
+        (at.apcer_worst - 2.0 * at.apcer_pooled).abs() < 1e-12,
+        "all misses are replays, half of the attacks"
+    );
+    assert!((at.acer_worst - f64::midpoint(at.apcer_worst, at.bpcer)).abs() < 1e-12);
+    assert!(pad.bpcer[0] <= pad.bpcer[1] && pad.bpcer[1] <= pad.bpcer[2]);
+    assert!(m.brier > 0.0 && (0.0..=1.0).contains(&m.video_pauc10));
+    all[0].subjects.clear();
+    let unnamed = evaluate(&fas, fold, &all).unwrap();
+    assert!(unnamed.dev.unwrap().subjects.is_none(), "one video without names: no number over people");
+    assert!(evaluate(&dfd(), &dfd().folds[0], &rows("FF++")).unwrap().sets[0].pad.is_none());
+}
