@@ -1,8 +1,8 @@
 //! JPEG, byte for byte as libjpeg-turbo (and so Pillow) decodes it.
 //!
-//! Entropy decoding and the accurate integer inverse DCT are libjpeg-turbo's own C code (`mozjpeg-sys`, built by a C
-//! compiler alone); what follows is done here where the picture has one of the usual three samplings, since without an
-//! assembler that C code is not vectorised: "fancy" chroma upsampling (weights 3/4 and 1/4, the rounding
+//! Entropy decoding is libjpeg-turbo's own C code (`mozjpeg-sys`, built by a C compiler alone), and so is the accurate
+//! integer inverse DCT unless [`idct`](super::idct) can take its place; what follows is done here where the picture has one
+//! of the usual three samplings, since without an assembler that C code is not vectorised: "fancy" chroma upsampling (weights 3/4 and 1/4, the rounding
 //! alternating between columns) and YCbCr → RGB in 16-bit fixed point, both exactly as in `jdsample.c` and `jdcolor.c`
 //! (their arithmetic is part of the format's de facto definition). Everything else (grey, CMYK, RGB, rare samplings) goes
 //! through libjpeg to the end. CMYK is read as Pillow does: values inverted (Adobe's convention), then
@@ -34,7 +34,12 @@ struct Failure(String);
 /// # Errors
 /// What is wrong with the file, without its name.
 pub(super) fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
-    let work = AssertUnwindSafe(|| Decoder::new(bytes).run());
+    decode_with(bytes, true)
+}
+
+/// As [`decode`]; without `vector` the inverse DCT is libjpeg's own.
+pub(super) fn decode_with(bytes: &[u8], vector: bool) -> Result<(usize, usize, Vec<u8>), String> {
+    let work = AssertUnwindSafe(|| Decoder::new(bytes, vector).run());
     catch_unwind(work).unwrap_or_else(|payload| match payload.downcast::<Failure>() {
         Ok(failure) => Err(failure.0),
         Err(other) => resume_unwind(other),
@@ -76,6 +81,7 @@ fn message(info: &mut sys::jpeg_common_struct) -> String {
 /// libjpeg's state. Boxed: the C side keeps pointers to both parts.
 struct Decoder {
     info: Box<sys::jpeg_decompress_struct>,
+    vector: bool,
     _error: Box<sys::jpeg_error_mgr>,
 }
 
@@ -87,7 +93,7 @@ impl Drop for Decoder {
 }
 
 impl Decoder {
-    fn new(bytes: &[u8]) -> Self {
+    fn new(bytes: &[u8], vector: bool) -> Self {
         // SAFETY: both structures are plain C data for which zero is valid; they are boxed, so their addresses stay;
         // `bytes` outlives the decoder, which is dropped in `decode` at the latest.
         unsafe {
@@ -99,7 +105,7 @@ impl Decoder {
             info.common.err = &raw mut *error;
             sys::jpeg_create_decompress(&mut *info);
             sys::jpeg_mem_src(&mut info, bytes.as_ptr(), bytes.len() as _);
-            Self { info, _error: error }
+            Self { info, vector, _error: error }
         }
     }
 
@@ -127,6 +133,17 @@ impl Decoder {
         Ok((width, height, pixels))
     }
 
+    /// Starts decompression, after everything was set.
+    fn start(&mut self) {
+        // SAFETY: the header was read; then decompression has started.
+        unsafe {
+            sys::jpeg_start_decompress(&mut self.info);
+            if self.vector {
+                super::idct::install(&mut self.info);
+            }
+        }
+    }
+
     /// Horizontal and vertical factors of the chroma planes, where upsampling is done here.
     fn chroma(&self) -> Option<(usize, usize)> {
         if self.info.num_components != 3 || self.info.jpeg_color_space != sys::J_COLOR_SPACE::JCS_YCbCr {
@@ -149,8 +166,7 @@ impl Decoder {
     /// Reads the planes after the inverse DCT, then upsamples and converts.
     fn planes(&mut self, width: usize, height: usize, h: usize, v: usize) -> Vec<u8> {
         self.info.raw_data_out = 1;
-        // SAFETY: the header was read.
-        unsafe { sys::jpeg_start_decompress(&mut self.info) };
+        self.start();
         // whole blocks: libjpeg writes width_in_blocks * 8 samples a row and 8 * v rows a call
         // SAFETY: as in `chroma`.
         let parts = unsafe { std::slice::from_raw_parts(self.info.comp_info, 3) };
@@ -189,8 +205,7 @@ impl Decoder {
             (n, _) => return Err(format!("{n} components are not supported")),
         };
         self.info.out_color_space = space;
-        // SAFETY: the header was read.
-        unsafe { sys::jpeg_start_decompress(&mut self.info) };
+        self.start();
         let stride = width * channels;
         let mut raw = vec![0u8; stride * height];
         while self.info.output_scanline < self.info.output_height {

@@ -8,6 +8,7 @@
 mod colour;
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod idct;
 mod jpeg;
 mod resize;
 
