@@ -2,11 +2,15 @@
 //!
 //! For each image: decode, resize, normalise, read the parsing map, ask the masking plugin. Streams
 //! belong to (seed, epoch, image), so the masks do not depend on threads or on a resumed start. An
-//! image without a usable parsing map follows the policy of the specification, and is counted.
+//! image without a usable parsing map follows the policy of the specification, and is counted: one
+//! whose map is missing is known when the folder is read, one whose map is broken when it is opened,
+//! so `skip` drops the former before batches are made and the latter out of its batch.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use facebench_data::image::Rgb;
+use facebench_data::parsing::ParsingMap;
 use facebench_data::shard::FaceSource;
 use facebench_data::transform::{self, Normalise};
 use facebench_host::{BackboneInfo, Masking, Plugins};
@@ -49,6 +53,12 @@ pub struct RawBatch {
     pub keep: Vec<u32>,
     /// Names of the images
     pub ids: Vec<String>,
+    /// Rows that were masked at random for want of a usable parsing map
+    pub at_random: usize,
+    /// Images that were left out for want of one
+    pub left_out: usize,
+    /// What is wrong with maps that exist and cannot be used
+    pub unusable: Vec<String>,
 }
 
 impl Faces {
@@ -92,7 +102,7 @@ impl Faces {
         };
         Ok(Self {
             without_map: if masking.needs_parsing() { without_map } else { 0 },
-            random: random_masking(job.plugins, without_map > 0, &masking)?
+            random: random_masking(job.plugins, spec.masking.on_missing == MissingParsing::Random, &masking)?
                 .unwrap_or_else(|| Arc::clone(&masking)),
             masking,
             source,
@@ -130,17 +140,33 @@ impl Faces {
     ) -> Result<RawBatch> {
         let patches = self.grid * self.grid;
         let mut out = RawBatch {
-            size: indices.len(),
+            size: 0,
             pixels: Vec::with_capacity(indices.len() * 3 * self.image * self.image),
-            mask: vec![0; indices.len() * patches],
-            region: vec![0; indices.len() * patches],
+            mask: Vec::with_capacity(indices.len() * patches),
+            region: Vec::with_capacity(indices.len() * patches),
             keep: Vec::new(),
             ids: Vec::with_capacity(indices.len()),
+            at_random: 0,
+            left_out: 0,
+            unusable: Vec::new(),
         };
         let epoch_text = epoch.to_string();
-        for (row, &index) in indices.iter().enumerate() {
+        for &index in indices {
             let id = self.source.id(index);
-            let (picture, map) = self.source.read(index, self.masking.needs_parsing())?;
+            let (picture, map) = match self.read(index) {
+                Ok(both) => both,
+                Err(why) if self.spec.on_missing == MissingParsing::Fail => return Err(why),
+                Err(why) => {
+                    // readable without its map: the map is what cannot be used
+                    let (picture, _) = self.source.read(index, false)?;
+                    out.unusable.push(why.to_string());
+                    if self.spec.on_missing == MissingParsing::Skip {
+                        out.left_out += 1;
+                        continue;
+                    }
+                    (picture, None)
+                }
+            };
             out.pixels.extend(transform::to_tensor(
                 &picture,
                 self.image,
@@ -158,23 +184,14 @@ impl Faces {
                 RegionChoice::PerImage => streams("mask-region", id),
                 RegionChoice::PerBatch => streams("mask-region", &format!("batch {batch}")),
             };
-            if let Some(map) = &map
-                && (map.width % self.grid != 0 || map.height % self.grid != 0)
-            {
-                return Err(Error::Spec(format!(
-                    "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
-                     hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
-                    self.source.map_origin(index).display(),
-                    map.width,
-                    map.height,
-                    g = self.grid,
-                    s = self.image
-                )));
-            }
             let view = map.as_ref().map(|m| (m.labels.as_slice(), m.height, m.width));
-            let strategy = if view.is_none() { &self.random } else { &self.masking };
-            let span = row * patches..(row + 1) * patches;
-            let (mask, region) = (&mut out.mask[span.clone()], &mut out.region[span]);
+            let by_map = view.is_some() || !self.masking.needs_parsing();
+            let strategy = if by_map { &self.masking } else { &self.random };
+            out.at_random += usize::from(!by_map);
+            let start = out.mask.len();
+            out.mask.resize(start + patches, 0);
+            out.region.resize(start + patches, 0);
+            let (mask, region) = (&mut out.mask[start..], &mut out.region[start..]);
             strategy.mask(
                 view,
                 (self.grid, self.grid),
@@ -186,8 +203,34 @@ impl Faces {
             )?;
             out.keep.extend((0u32..).zip(mask.iter()).filter(|(_, hidden)| **hidden == 0).map(|(p, _)| p));
             out.ids.push(id.to_owned());
+            out.size += 1;
+        }
+        if out.size == 0 {
+            let first = out.unusable.first().map_or("", String::as_str);
+            return bad_spec!(
+                "no image of batch {batch} has a usable parsing map, and `masking.on_missing: skip` leaves them out: {first}"
+            );
         }
         Ok(out)
+    }
+
+    /// An image and, where the strategy wants it and there is one, its parsing map.
+    fn read(&self, index: usize) -> Result<(Rgb, Option<ParsingMap>)> {
+        let (picture, map) = self.source.read(index, self.masking.needs_parsing())?;
+        if let Some(map) = &map
+            && (map.width % self.grid != 0 || map.height % self.grid != 0)
+        {
+            return Err(Error::Spec(format!(
+                "{}: parsing map is {} x {} pixels, which does not divide into the {g} x {g} patches of the backbone\n\
+                 hint: store maps at the image size of the backbone ({s} x {s}) or a multiple of its grid",
+                self.source.map_origin(index).display(),
+                map.width,
+                map.height,
+                g = self.grid,
+                s = self.image
+            )));
+        }
+        Ok((picture, map))
     }
 }
 

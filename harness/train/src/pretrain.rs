@@ -43,6 +43,10 @@ type Setting<R> = Arc<dyn Fn(&[usize], usize, usize) -> Result<R> + Send + Sync>
 trait Raw: Send + 'static {
     /// Names of its images.
     fn ids(&self) -> &[String];
+    /// Images without a usable parsing map: masked at random, left out, and what is wrong with the first such map.
+    fn fallbacks(&self) -> (usize, usize, Option<&str>) {
+        (0, 0, None)
+    }
 }
 
 /// Where in the schedules a step is.
@@ -106,6 +110,9 @@ struct Position {
     epoch: usize,
     batch: usize,
     images: u64,
+    /// Passes of images without a usable parsing map: masked at random, left out
+    #[serde(default)]
+    fallbacks: (u64, u64),
     seconds: f64,
     waited: f64,
     means: Means,
@@ -215,6 +222,13 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
         while at.batch < per_epoch {
             let Some(raw) = ahead.next() else { break };
             let raw = raw?;
+            let (at_random, left_out, why) = raw.fallbacks();
+            if let Some(first) = why.filter(|_| at.fallbacks == (0, 0)) {
+                let policy = spec.masking.on_missing;
+                job.progress.note(&format!("a parsing map cannot be used (policy {policy:?}): {first}"));
+            }
+            at.fallbacks.0 += at_random as u64;
+            at.fallbacks.1 += left_out as u64;
             let fraction = |batch: usize| at.epoch as f64 + batch as f64 / per_epoch as f64;
             let rate =
                 |e| schedule::warmup_cosine(e, optim.epochs as f64, optim.warmup_epochs, peak, optim.min_lr);
@@ -309,6 +323,15 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
         notes.push(format!("memory: {} MiB after 2 epochs, {} MiB at the end", mib(second), mib(end)));
     }
     let count = task.store().count();
+    let (at_random, left_out) = at.fallbacks;
+    for (count, what) in [(at_random, "masked at random"), (left_out, "left out")] {
+        if count > 0 {
+            notes.push(format!(
+                "{count} of {} image passes had no usable parsing map and were {what}",
+                at.images + left_out
+            ));
+        }
+    }
     Ok(Outcome::Done(Box::new(Done {
         params: Params { total: count.total, trained: count.trainable },
         synthetic: stamp.synthetic,

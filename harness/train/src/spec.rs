@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::{Result, bad_spec};
+
 /// A plugin by name, with its configuration. The plugin's own schema checks the keys of `config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -350,6 +352,8 @@ pub enum SimilarityLoss {
     InfoNcePositive,
     /// `InfoNce` on vectors normalised again
     MocoV3,
+    /// Cross entropy over both views of the batch, the other view as the positive (NT-Xent)
+    SimClr,
 }
 
 /// What happens to the target network after a step (method.md §8.1 Q1).
@@ -380,10 +384,12 @@ pub struct PretrainOptim {
     pub epochs: usize,
     /// Epochs of linear warm-up from 0
     pub warmup_epochs: f64,
-    /// Images in a micro-batch
+    /// Images in a micro-batch: as many as fit into memory
     pub batch: usize,
-    /// Micro-batches per update
+    /// Micro-batches per update; worked out from `effective_batch` if that is given
     pub accum: usize,
+    /// Images per update. Kept whatever `batch` is: `accum` becomes `effective_batch / batch`. `null` = `batch · accum`
+    pub effective_batch: Option<usize>,
     /// Base learning rate, for 256 images
     pub blr: f64,
     /// Learning rate at the end of the cosine
@@ -404,12 +410,34 @@ impl Default for PretrainOptim {
             warmup_epochs: 40.0,
             batch: 256,
             accum: 16,
+            effective_batch: None,
             blr: 1.5e-4,
             min_lr: 0.0,
             weight_decay: 0.05,
             betas: [0.9, 0.95],
             clip: Some(1.0),
         }
+    }
+}
+
+impl PretrainOptim {
+    /// The same with `accum` worked out from `effective_batch`, and that filled in.
+    ///
+    /// # Errors
+    /// `effective_batch` is no multiple of `batch`; the message says which batches fit.
+    pub fn resolved(&self) -> Result<Self> {
+        let Some(wanted) = self.effective_batch else {
+            return Ok(Self { effective_batch: Some(self.batch * self.accum), ..self.clone() });
+        };
+        if self.batch == 0 || wanted == 0 || !wanted.is_multiple_of(self.batch) {
+            let below = (1..=self.batch.min(wanted)).rev().find(|b| wanted.is_multiple_of(*b)).unwrap_or(1);
+            return bad_spec!(
+                "`optim.effective_batch: {wanted}` is no multiple of `optim.batch: {}`\n\
+                 hint: the next smaller batch that fits is {below}",
+                self.batch
+            );
+        }
+        Ok(Self { accum: wanted / self.batch, ..self.clone() })
     }
 }
 

@@ -373,6 +373,7 @@ fn similarity_loss(spec: &SimilaritySpec, online: &Tensor, target: &Tensor) -> R
         SimilarityLoss::InfoNce => losses::info_nce(online, target, spec.temperature, false)?,
         SimilarityLoss::InfoNcePositive => losses::info_nce(online, target, spec.temperature, true)?,
         SimilarityLoss::MocoV3 => losses::moco_v3(online, target, spec.temperature)?,
+        SimilarityLoss::SimClr => losses::sim_clr(online, target, spec.temperature)?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Loss functions: classification and agreement of two views.
 //!
 //! Vectors `z` are `(B, D)` and already of unit length unless said otherwise. Sources: SimSiam (arXiv
-//! 2011.10566), BYOL (2006.07733), InfoNCE / MoCo v3 (2104.02057), and the
+//! 2011.10566), BYOL (2006.07733), InfoNCE / MoCo v3 (2104.02057), SimCLR (2002.05709), and the
 //! real-anchored supervised contrastive loss of the FS-Adapter (2510.10663).
 use super::composite::log_softmax;
 use super::normalise;
@@ -67,6 +67,18 @@ pub fn info_nce(online: &Tensor, target: &Tensor, temperature: f64, positive_onl
 /// MoCo v3: both sides normalised again, then [`info_nce`].
 pub fn moco_v3(online: &Tensor, target: &Tensor, temperature: f64) -> Result<Tensor> {
     info_nce(&normalise(online, 1, 1e-12)?, &normalise(target, 1, 1e-12)?, temperature, false)
+}
+
+/// SimCLR's NT-Xent (arXiv 2002.05709, eq. 1) over the `2B` vectors of both views: each vector's positive is the same image's
+/// other view, all others are negatives. Equals the supervised contrastive loss with one positive and equal temperatures.
+pub fn sim_clr(online: &Tensor, target: &Tensor, temperature: f64) -> Result<Tensor> {
+    let b = online.dim(0)?;
+    let both = Tensor::cat(&[online, target], 0)?; // (2B, D)
+    let logits = (both.matmul(&both.t()?.contiguous()?)? / temperature)?;
+    // a vector is no candidate for itself; unit vectors keep |logit| ≤ 1/T, far from this
+    let itself = mask(&logits, 2 * b, |i, j| if i == j { -1e9 } else { 0.0 })?;
+    let partner = mask(&logits, 2 * b, |i, j| f64::from(j == (i + b) % (2 * b)))?;
+    cross_entropy(&(logits + itself)?, &partner)
 }
 
 /// Real-anchored contrastive loss (method of the FS-Adapter). Anchors and positives are samples

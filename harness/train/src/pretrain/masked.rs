@@ -26,6 +26,9 @@ impl Raw for RawBatch {
     fn ids(&self) -> &[String] {
         &self.ids
     }
+    fn fallbacks(&self) -> (usize, usize, Option<&str>) {
+        (self.at_random, self.left_out, self.unusable.first().map(String::as_str))
+    }
 }
 
 /// The task.

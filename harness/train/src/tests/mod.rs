@@ -2,6 +2,7 @@
 
 mod golden;
 mod heads;
+mod objectives;
 mod runs;
 mod tuning;
 

@@ -150,6 +150,8 @@ impl Backbone for FsVfm {
                 &decoders,
             ),
             layout("fsvfm-target", &[embed, "*projector.projection_head.0.weight"], &["module."], &decoders),
+            // pre-trained without the similarity branch: encoder and pixel decoder only
+            layout("fsvfm-pixels", &["*mask_token", "*decoder_pred.weight"], &["module."], &decoders),
             // the target network inside a larger dictionary
             layout(
                 "fsvfm-target-encoder",
