@@ -156,7 +156,9 @@ pub(crate) fn report_page(
         studies.iter_mut().for_each(tables::cite);
     }
     // timings differ from run to run: apart from the tables, which do not
-    let kinds = studies.iter().map(|s| ("tables", &s.table)).chain(efficiency.iter().map(|t| ("timings", t)));
+    let ablation = tables::ablation(runs, &options.protocols)?;
+    let timed = efficiency.iter().map(|t| ("timings", t));
+    let kinds = studies.iter().map(|s| &s.table).chain(&ablation).map(|t| ("tables", t)).chain(timed);
     for (folder, table) in kinds {
         for format in options.outputs.iter().flat_map(|o| o.tables()) {
             let text = write::write(table, *format, &options.style)?;

@@ -89,7 +89,8 @@ pub(crate) fn page(content: &mut Content<'_, '_>) -> Result<String, Error> {
 }
 
 fn results(content: &Content<'_, '_>) -> Result<String, Error> {
-    let tables = content.studies.iter().map(|s| &s.table).chain(content.efficiency);
+    let ablation = crate::tables::ablation(content.runs, &[])?;
+    let tables = content.studies.iter().map(|s| &s.table).chain(&ablation).chain(content.efficiency);
     let tables = tables.map(|table| write(table, Format::Html, &Style::default()));
     tables.collect::<Result<String, Error>>()
 }

@@ -5,6 +5,7 @@
 //! mixed gets a table of its own that says why. Runs selected on the test set go into a last group that is never
 //! ranked.
 
+mod ablation;
 mod cited;
 mod compare;
 mod dfd;
@@ -20,6 +21,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use ablation::ablation;
 pub(crate) use cited::append as cite;
 pub(crate) use compare::Compared;
 pub(crate) use entries::{Entry, entries};

@@ -138,6 +138,7 @@ fn tables_of(all: &[Run], protocols: &[Protocol], cite: bool) -> Result<Vec<Tabl
         let make = if cite { tables::with_published } else { tables::for_protocol };
         list.extend(make(&id, all, protocols)?);
     }
+    list.extend(tables::ablation(all, protocols)?);
     if list.is_empty() {
         return Err(anyhow!("none of the runs was scored\nhint: `facebench run` scores what it tunes"));
     }
