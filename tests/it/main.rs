@@ -5,6 +5,7 @@
 
 mod backbones;
 mod config;
+mod costs;
 mod data;
 mod datasets;
 mod fixture;

@@ -24,8 +24,10 @@ use serde_json::{Map, Value};
 pub(crate) struct Experiment {
     /// Name, used in titles; the file's name if absent
     pub(crate) name: String,
-    /// Seeds of tuning: every combination runs once with each
+    /// Seeds: every combination runs once with each
     pub(crate) seeds: Seeds,
+    /// What a seed repeats
+    pub(crate) repeat: Repeat,
     /// Where the faces come from
     pub(crate) data: DataSource,
     /// Pre-training runs by name
@@ -72,6 +74,17 @@ impl Rules {
         }
         out
     }
+}
+
+/// What is done again for each seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Repeat {
+    /// Tuning; all seeds start from one pre-trained backbone
+    #[default]
+    Tuning,
+    /// Pre-training and tuning: the seed is added to that of each pre-training run
+    Everything,
 }
 
 /// Seeds; at least one.

@@ -107,13 +107,20 @@ pub(crate) fn load(source: &str, overrides: &[String]) -> Result<Layers, LayerEr
     collect(source, Path::new(""), &mut Vec::new(), &mut files)?;
     let mut merged = Value::Object(Map::new());
     for layer in &files {
-        merge(&mut merged, &layer.value);
+        merge_layer(&mut merged, &layer.value);
     }
     let overrides = overrides.iter().map(|raw| parse_override(raw)).collect::<Result<Vec<_>, _>>()?;
     for o in &overrides {
         // the text is tried as YAML first; `check` may find that plain text was meant
         let value = yaml::parse(&format!("-s {}", o.raw), &o.text)?;
-        set(&mut merged, o, value)?;
+        if o.path.len() > 2 && o.path[..2] == [EVERY.0, EVERY.1] {
+            for_every(&mut merged, o, &value)?;
+        } else {
+            set(&mut merged, o, value)?;
+        }
+    }
+    if let Some(Value::Object(runs)) = merged.get_mut(EVERY.0) {
+        runs.remove(EVERY.1);
     }
     Ok(Layers { files, overrides, merged })
 }
@@ -178,6 +185,72 @@ fn read(folder: &Path, source: &str) -> Result<(String, PathBuf, String), LayerE
     let here = canonical.parent().map(Path::to_path_buf).unwrap_or_default();
     let shown = if source.contains("..") { canonical } else { path };
     Ok((shown.display().to_string(), here, text))
+}
+
+/// `pretrain: {"*": …}` speaks of every pre-training run, so that one preset can change them all.
+const EVERY: (&str, &str) = ("pretrain", "*");
+
+/// Merges a file over those before it. What it says of every run reaches runs that are there and, beneath their own
+/// settings, runs that later files add; what a run has switched off with `null` stays off.
+fn merge_layer(merged: &mut Value, layer: &Value) {
+    let mut layer = layer.clone();
+    let (section, star) = EVERY;
+    let of_every = layer.get_mut(section).and_then(Value::as_object_mut).and_then(|runs| runs.remove(star));
+    if let Some(of_every) = &of_every {
+        let all = Value::Object(Map::from_iter([(star.to_owned(), of_every.clone())]));
+        merge_at(merged, &Value::Object(Map::from_iter([(section.to_owned(), all)])), &mut Vec::new());
+        if let Some(Value::Object(runs)) = merged.get_mut(section) {
+            for (_, run) in runs.iter_mut().filter(|(name, _)| *name != star) {
+                merge_switched_on(run, of_every);
+            }
+        }
+    }
+    let base = merged.get(section).and_then(|runs| runs.get(star)).cloned();
+    if let (Some(base), Some(Value::Object(runs))) = (base, layer.get_mut(section)) {
+        for (name, run) in runs.iter_mut() {
+            if merged[section].get(name).is_none() {
+                let own = std::mem::replace(run, base.clone());
+                merge(run, &own);
+            }
+        }
+    }
+    merge(merged, &layer);
+}
+
+/// Like [`merge`], except that nothing is put where `base` says `null`.
+fn merge_switched_on(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                match base.get_mut(key) {
+                    Some(Value::Null) => {}
+                    Some(there) => merge_switched_on(there, value),
+                    None => {
+                        base.insert(key.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// An override of every run.
+fn for_every(merged: &mut Value, o: &Override, value: &Value) -> Result<(), LayerError> {
+    let names: Vec<String> = merged
+        .get(EVERY.0)
+        .and_then(Value::as_object)
+        .map(|runs| runs.keys().filter(|name| *name != EVERY.1).cloned().collect())
+        .unwrap_or_default();
+    if names.is_empty() {
+        return Err(LayerError::Override { raw: o.raw.clone(), what: "there is no pre-training run".into() });
+    }
+    for name in names {
+        let mut path = o.path.clone();
+        path[1] = name;
+        set(merged, &Override { path, ..o.clone() }, value.clone())?;
+    }
+    Ok(())
 }
 
 /// Mappings merge key by key; anything else replaces.
@@ -257,16 +330,28 @@ pub(crate) fn set(root: &mut Value, o: &Override, value: Value) -> Result<(), La
 impl Layers {
     /// Where the value at `path` (or the nearest thing above it) was written: `file:line` or `-s …`.
     pub(crate) fn whereis(&self, path: &[String]) -> String {
-        if let Some(o) = self.overrides.iter().rev().find(|o| path.starts_with(&o.path)) {
+        let reaches = |o: &&Override| {
+            let same = |(i, key): (usize, &String)| {
+                *key == o.path[i] || (i == 1 && o.path[0] == EVERY.0 && o.path[1] == EVERY.1)
+            };
+            path.len() >= o.path.len() && path[..o.path.len()].iter().enumerate().all(same)
+        };
+        if let Some(o) = self.overrides.iter().rev().find(reaches) {
             return format!("-s {}", o.raw);
+        }
+        let mut of_every = path.to_vec();
+        if path.len() > 2 && path[0] == EVERY.0 {
+            of_every[1] = EVERY.1.to_owned();
         }
         for end in (1..=path.len()).rev() {
             for layer in self.files.iter().rev() {
-                if get(&layer.value, &path[..end]).is_some() {
-                    return match yaml::locate(&layer.text, &path[..end]) {
-                        Some(line) => format!("{}:{line}", layer.name),
-                        None => layer.name.clone(),
-                    };
+                for at in [&path[..end], &of_every[..end]] {
+                    if get(&layer.value, at).is_some() {
+                        return match yaml::locate(&layer.text, at) {
+                            Some(line) => format!("{}:{line}", layer.name),
+                            None => layer.name.clone(),
+                        };
+                    }
                 }
             }
         }
@@ -383,6 +468,33 @@ mod tests {
         assert_eq!(l.merged["models"]["x"]["init"], json!({"checkpoint": "f"}));
         let l = load_in(&dir, "a.yaml", &["data.synth.size=32"]).unwrap();
         assert_eq!(l.merged["data"], json!({"synth": {"seed": 3, "size": 32}}));
+    }
+
+    #[test]
+    fn a_star_speaks_of_every_run() {
+        let dir = files(&[
+            ("a.yaml", "pretrain:\n  x: {sim: {target: ema}, n: 1}\n  off: {sim: null}\n"),
+            ("star.yaml", "pretrain:\n  '*': {sim: {target: frozen}, region: batch}\n"),
+            (
+                "c.yaml",
+                "extends: [a.yaml, star.yaml]\npretrain:\n  late: {region: image}\n  x: {sim: {rep: 2}}\n",
+            ),
+        ]);
+        let l = load_in(&dir, "c.yaml", &["pretrain.*.n=7", "pretrain.x.n=8"]).unwrap();
+        assert_eq!(
+            l.merged["pretrain"],
+            json!({
+                "x": {"sim": {"target": "frozen", "rep": 2}, "n": 8, "region": "batch"},
+                "off": {"sim": null, "n": 7, "region": "batch"},
+                "late": {"sim": {"target": "frozen"}, "n": 7, "region": "image"},
+            })
+        );
+        let at = |p: &[&str]| l.whereis(&p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert!(at(&["pretrain", "x", "sim", "target"]).contains(".yaml"));
+        assert!(at(&["pretrain", "x", "region"]).ends_with("star.yaml:2"));
+        assert_eq!(at(&["pretrain", "off", "n"]), "-s pretrain.*.n=7");
+        let message = load_in(&dir, "star.yaml", &["pretrain.*.n=7"]).unwrap_err().to_string();
+        assert!(message.contains("no pre-training run"), "{message}");
     }
 
     #[test]

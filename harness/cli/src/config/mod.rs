@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use check::{Problem, check as check_schema, nearest};
-pub(crate) use experiment::{DataSource, Experiment, Filter, Init, Model, Rules};
+pub(crate) use experiment::{DataSource, Experiment, Filter, Init, Model, Repeat, Rules};
 pub(crate) use layers::{Layers, merge};
 pub(crate) use yaml::print as print_yaml;
 

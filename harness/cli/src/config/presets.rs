@@ -13,12 +13,21 @@ macro_rules! presets {
     };
 }
 
-/// Name and text of each. The tuning recipes are those of the published tables (method.md §5, §6).
+/// Name and text of each. The recipes are those of the published tables (method.md §4, §5, §6); `paper` and `released`
+/// are behaviours of pre-training, to be combined with a recipe.
 const EXPERIMENTS: &[(&str, &str)] = presets![
     "demo",
     "dino-micro",
     "dino-vit-s",
     "dino-vit-b",
+    "fs-vfm-s",
+    "fs-vfm-b",
+    "fs-vfm-l",
+    "fsfm-b",
+    "mae-b",
+    "micro",
+    "paper",
+    "released",
     "adapter",
     "dfd-adapter-b",
     "dfd-adapter-l",

@@ -11,13 +11,15 @@ use anyhow::{Context as _, Result, anyhow};
 use facebench_host::{Kind, Plugins};
 use facebench_protocols::{Fold, PluginStamp, Protocol, Selection};
 use facebench_train::spec::{
-    Component, MaskingSpec, MissingParsing, ObjectiveKind, PretrainSpec, ScoreSpec, TuneSpec, WeightsFrom,
+    Component, MaskingSpec, MissingParsing, ObjectiveKind, PretrainData, PretrainSpec, ScoreSpec, TuneSpec,
+    WeightsFrom,
 };
 use serde_json::{Value, json};
 
-use super::data::{self, DataPlan, Root};
+use super::data::{self, DataPlan, Generate, Root};
+use super::estimate::{Estimate, estimate};
 use super::{Cell, Labels, Plan, Scoring, Task, Tuning, Unit, resolve};
-use crate::config::{DataSource, Filter, Init, Loaded, Model, Rules};
+use crate::config::{DataSource, Filter, Init, Loaded, Model, Repeat, Rules};
 use crate::store;
 
 /// The masking plugin that `on_missing: random` falls back to.
@@ -39,21 +41,27 @@ pub(crate) fn build(mut loaded: Loaded, plugins: &Plugins) -> Result<Plan> {
     let mut b = Builder::new(&loaded, plugins)?;
     let wanted = b.pretrain_names();
     for (name, spec) in loaded.experiment.pretrain.iter().filter(|(n, _)| wanted.contains(n)) {
-        b.pretrain(name, spec)?;
+        let repeats: &[u64] = match loaded.experiment.repeat {
+            Repeat::Tuning => &[0],
+            Repeat::Everything => &loaded.experiment.seeds.0,
+        };
+        for seed in repeats {
+            b.pretrain(name, spec, *seed)?;
+        }
     }
     for protocol in &protocols {
         for fold in &protocol.folds {
             b.fold(protocol, fold)?;
         }
     }
-    let Builder { units, cells, data, .. } = b;
+    let Builder { units, cells, data, costs, .. } = b;
     if units.iter().all(|u| matches!(u.task, Task::Data(_))) {
         return Err(anyhow!(
             "nothing to run: no combination of model, head and protocol is left\nhint: give `models`, `heads` and `protocols`, and look at `only` and `skip`"
         ));
     }
     loaded.experiment.pretrain.retain(|name| wanted.iter().any(|w| w == name));
-    Ok(Plan { experiment: loaded.experiment, units, cells, protocols, data })
+    Ok(Plan { experiment: loaded.experiment, units, cells, protocols, data, costs })
 }
 
 fn protocols(loaded: &Loaded) -> Result<Vec<Protocol>> {
@@ -119,8 +127,9 @@ struct Builder<'e> {
     cells: Vec<Cell>,
     data: DataPlan,
     root: Option<Root>,
-    /// Unit and resolved backbone of each pre-training run
-    runs: BTreeMap<String, (usize, Component, Vec<PluginStamp>)>,
+    costs: BTreeMap<usize, Estimate>,
+    /// What came of each pre-training run, by name and repetition
+    runs: BTreeMap<(String, u64), Trained>,
     /// Digests of checkpoint files, read once
     checkpoints: BTreeMap<PathBuf, String>,
 }
@@ -134,6 +143,7 @@ impl<'e> Builder<'e> {
             cells: Vec::new(),
             data: DataPlan::Made(0),
             root: None,
+            costs: BTreeMap::new(),
             runs: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
         };
@@ -191,7 +201,7 @@ impl<'e> Builder<'e> {
             .collect()
     }
 
-    fn pretrain(&mut self, name: &str, spec: &PretrainSpec) -> Result<()> {
+    fn pretrain(&mut self, name: &str, spec: &PretrainSpec, repetition: u64) -> Result<()> {
         let l = &self.loaded.layers;
         let b = &spec.backbone;
         let given = (b.plugin.as_str(), &b.config);
@@ -201,7 +211,7 @@ impl<'e> Builder<'e> {
         let given = (m.plugin.as_str(), &m.config);
         let (mask, mask_stamp) =
             resolve::component(self.plugins, l, Kind::Masking, given, &["pretrain", name, "masking"])?;
-        let on_missing = m.on_missing;
+        let (on_missing, spec_seed) = (m.on_missing, spec.seed);
         let dino = spec.objective.kind == ObjectiveKind::Dino;
         if dino && l.merged.pointer(&format!("/pretrain/{name}/masking")).is_some() {
             return Err(anyhow!(
@@ -213,7 +223,14 @@ impl<'e> Builder<'e> {
             true => m.clone(), // not used
             false => MaskingSpec { plugin: mask.plugin, config: mask.config, ..m.clone() },
         };
-        let spec = PretrainSpec { backbone: backbone.clone(), masking, ..spec.clone() };
+        let optim = spec.optim.resolved();
+        let spec = PretrainSpec {
+            backbone: backbone.clone(),
+            masking,
+            optim: optim.with_context(|| l.whereis(&["pretrain".into(), name.into(), "optim".into()]))?,
+            seed: spec.seed + repetition,
+            ..spec.clone()
+        };
         let data = match &self.root {
             Some(root) => root
                 .pretrain(&spec.data)
@@ -222,7 +239,11 @@ impl<'e> Builder<'e> {
         };
         let identity = json!({"spec": spec, "data": data});
         let labels = Labels { pretraining: name.to_owned(), seed: spec.seed, ..Labels::default() };
-        let mut draft = Draft::new(name.to_owned(), identity, Task::Pretrain(Box::new(spec)));
+        let label = match self.loaded.experiment.repeat {
+            Repeat::Tuning => name.to_owned(),
+            Repeat::Everything => format!("{name} · seed {}", spec.seed),
+        };
+        let mut draft = Draft::new(label, identity, Task::Pretrain(Box::new(spec.clone())));
         draft.needs = self.data_unit();
         draft.plugins = vec![stamp.clone()];
         if !dino {
@@ -232,9 +253,33 @@ impl<'e> Builder<'e> {
             draft.plugins.push(resolve::stamp(self.plugins, Kind::Masking, FALLBACK)?);
         }
         draft.labels = labels;
-        let index = self.unit(draft);
-        self.runs.insert(name.to_owned(), (index, backbone, vec![stamp]));
+        let images = self.images(&spec, &draft.identity["data"]);
+        let info = self.plugins.backbone_info(&spec.backbone.plugin, &spec.backbone.json())?;
+        let cost = estimate(&spec, &info, images);
+        let unit = self.unit(draft);
+        if !dino {
+            self.costs.insert(unit, cost); // many crops of several sizes: another sum, not made yet
+        }
+        let mut recipe = self.units[unit].identity.clone();
+        recipe["spec"]["seed"] = json!(spec_seed);
+        let trained = Trained { unit, backbone, plugins: vec![stamp], recipe: store::digest(&recipe) };
+        self.runs.insert((name.to_owned(), repetition), trained);
         Ok(())
+    }
+
+    /// How many images an epoch has, as far as that is known before the data are made.
+    fn images(&self, spec: &PretrainSpec, data: &Value) -> Option<u64> {
+        let all = match (&self.data, data.as_array()) {
+            (_, Some(sets)) => sets.iter().map(|set| set["images"].as_u64()).sum::<Option<u64>>()?,
+            (DataPlan::Made(unit), None) => match &self.units.get(*unit)?.task {
+                Task::Data(Generate::Synth(made)) if spec.data.sets == PretrainData::default().sets => {
+                    (made.scale.pretrain_people * made.scale.pretrain_per_person) as u64
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(spec.data.limit.map_or(all, |limit| all.min(limit as u64)))
     }
 
     /// All combinations of one fold.
@@ -275,7 +320,7 @@ impl<'e> Builder<'e> {
     ) -> Result<()> {
         let e = &self.loaded.experiment;
         let l = &self.loaded.layers;
-        let start = self.start(model_name, model)?;
+        let start = self.start(model_name, model, seed)?;
         let head = e.heads.find(head_name).ok_or_else(|| anyhow!("no head `{head_name}`"))?;
         let given = (head.plugin.as_str(), &head.config);
         let (component, head_stamp) =
@@ -346,7 +391,7 @@ impl<'e> Builder<'e> {
     }
 
     /// Backbone and initial weights of a model.
-    fn start(&mut self, name: &str, model: &Model) -> Result<Start> {
+    fn start(&mut self, name: &str, model: &Model, seed: u64) -> Result<Start> {
         let l = &self.loaded.layers;
         let own = match &model.backbone {
             Some(c) => Some(resolve::component(
@@ -371,12 +416,15 @@ impl<'e> Builder<'e> {
                 Ok(Start::new(backbone, vec![stamp], WeightsFrom::Random, "none"))
             }
             Init::Pretrain(run) => {
-                let (unit, trained, plugins) =
-                    self.runs.get(run).cloned().ok_or_else(|| anyhow!("no pre-training run `{run}`"))?;
+                let repetition = if self.loaded.experiment.repeat == Repeat::Everything { seed } else { 0 };
+                let trained = self.runs.get(&(run.clone(), repetition));
+                let Trained { unit, backbone, plugins, recipe } =
+                    trained.cloned().ok_or_else(|| anyhow!("no pre-training run `{run}`"))?;
                 // one's own settings may differ (drop path, input size); loading is strict about the rest
-                let (backbone, plugins) = own.map_or((trained, plugins), |(c, stamp)| (c, vec![stamp]));
-                // by digest, so that the run's name in this file changes nothing
-                let init = WeightsFrom::Pretrain { name: self.units[unit].short().to_owned() };
+                let (backbone, plugins) = own.map_or((backbone, plugins), |(c, stamp)| (c, vec![stamp]));
+                // by digest, so that the run's name in this file changes nothing; without the seed, so that
+                // repetitions are one row. The unit's own digest is among the inputs
+                let init = WeightsFrom::Pretrain { name: store::short(&recipe).to_owned() };
                 let mut start = Start::new(backbone, plugins, init, run);
                 start.unit = Some(unit);
                 Ok(start)
@@ -397,6 +445,16 @@ impl<'e> Builder<'e> {
             }
         }
     }
+}
+
+/// What a pre-training run leaves to models.
+#[derive(Clone)]
+struct Trained {
+    unit: usize,
+    backbone: Component,
+    plugins: Vec<PluginStamp>,
+    /// Digest of what was done, whatever its seed
+    recipe: String,
 }
 
 /// Where a model starts.

@@ -159,7 +159,7 @@ impl Root {
             let items = readers::pretrain_folders(std::slice::from_ref(&folder))?.items;
             let ids = DataStamp::digest(items.iter().map(|i| (i.id.clone(), u8::from(i.parsing.is_some()))));
             let files = sizes(items.iter().map(|i| (i.id.clone(), i.image.as_path())));
-            identity.push(json!({"set": set, "ids": ids, "files": files}));
+            identity.push(json!({"set": set, "ids": ids, "files": files, "images": items.len()}));
         }
         Ok(Value::Array(identity))
     }

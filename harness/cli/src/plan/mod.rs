@@ -8,9 +8,11 @@
 
 mod build;
 mod data;
+mod estimate;
 mod print;
 mod resolve;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use facebench_protocols::{PluginStamp, Protocol};
@@ -19,6 +21,7 @@ use serde_json::Value;
 
 pub(crate) use build::{VERSION, build};
 pub(crate) use data::{DataPlan, Generate};
+pub(crate) use estimate::Estimate;
 pub(crate) use print::{commands, json, term};
 pub(crate) use resolve::protocol;
 
@@ -37,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) protocols: Vec<Protocol>,
     /// Where the faces come from
     pub(crate) data: DataPlan,
+    /// What pre-training units cost, by their index
+    pub(crate) costs: BTreeMap<usize, Estimate>,
 }
 
 /// One combination of the matrix and the unit that scores it.

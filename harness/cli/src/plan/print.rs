@@ -30,7 +30,9 @@ pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
         text.push('\n');
     }
     let width = plan.units.iter().map(|u| u.name.chars().count()).max().unwrap_or(0);
-    for (unit, state) in &rows {
+    let mut speeds = Vec::new(); // measured once for each width
+    for (index, (unit, state)) in rows.iter().enumerate() {
+        let index = &index;
         let pad = width - unit.name.chars().count();
         let _ = writeln!(
             text,
@@ -40,6 +42,16 @@ pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
             "",
             folder_name(unit)
         );
+        if let Some(cost) = plan.costs.get(index).filter(|_| *state != "done") {
+            let speed = match speeds.iter().find(|(shape, _)| shape == cost.shape()) {
+                Some((_, speed)) => *speed,
+                None => cost.measure()?,
+            };
+            speeds.push((*cost.shape(), speed));
+            for line in cost.lines(Some(speed)).lines() {
+                let _ = writeln!(text, "          {line}");
+            }
+        }
         if full {
             for line in config::print_yaml(&unit.identity).lines() {
                 let _ = writeln!(text, "    {line}");
@@ -66,7 +78,7 @@ pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
 /// A folder of the store has a result's name and is none.
 pub(crate) fn json(plan: &Plan, store: &Store) -> Result<Value> {
     let mut units = Vec::new();
-    for unit in &plan.units {
+    for (index, unit) in plan.units.iter().enumerate() {
         let needs: Vec<&str> = unit.needs.iter().map(|i| plan.units[*i].digest.as_str()).collect();
         units.push(json!({
             "digest": unit.digest,
@@ -76,6 +88,7 @@ pub(crate) fn json(plan: &Plan, store: &Store) -> Result<Value> {
             "done": unit.finished(store)?.is_some(),
             "needs": needs,
             "identity": unit.identity,
+            "cost": plan.costs.get(&index),
         }));
     }
     Ok(json!({"experiment": plan.experiment, "units": units}))
