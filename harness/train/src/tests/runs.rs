@@ -132,7 +132,7 @@ fn dino_spec(accum: usize) -> PretrainSpec {
 }
 
 /// Rows of `curves.csv`, without the epoch.
-fn curves(place: &Place) -> Vec<Vec<f64>> {
+pub(super) fn curves(place: &Place) -> Vec<Vec<f64>> {
     let text = std::fs::read_to_string(place.out().join("curves.csv")).unwrap();
     text.lines().skip(1).map(|l| l.split(',').skip(1).map(|v| v.parse().unwrap()).collect()).collect()
 }
