@@ -49,6 +49,8 @@ pub struct RunRecord {
     pub git: Option<String>,
     /// Where it ran.
     pub machine: Machine,
+    /// What decoded its pictures, with versions; none where no picture was read.
+    pub decoder: Option<String>,
     /// How long it took.
     pub timings: Timings,
     /// Numbers, for `score` units.

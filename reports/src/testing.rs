@@ -102,6 +102,7 @@ impl Made<'_> {
                 device: "cpu".into(),
                 threads: 2,
             },
+            decoder: Some("mozjpeg 2 & image".into()),
             timings: Timings { started_unix: 1_700_000_000, wall_s: 12.5, images: 480, images_per_s: 38.4 },
             evaluation: Some(evaluate(protocol, fold, &rows).unwrap()),
             notes: Vec::new(),

@@ -55,6 +55,7 @@ fn the_page_is_one_file_that_asks_for_nothing() {
     for outside in ["http://", "https://", "@import", "<link", " src=\"/", "url(/"] {
         assert!(!html.contains(outside), "{outside}");
     }
+    assert!(html.contains("<dt>pictures decoded by</dt><dd>mozjpeg 2 &amp; image</dd>"));
     assert!(html.contains("Synthetic faces.") && html.contains("· <strong>synthetic</strong></caption>"));
     let mut ids: Vec<&str> = html.split(" id=\"").skip(1).map(|t| t.split('"').next().unwrap()).collect();
     let count = ids.len();

@@ -78,6 +78,8 @@ fn synthetic_faces_are_marked_from_the_folder_to_the_table() {
             let text = std::fs::read_to_string(folder.join("run.json")).expect("file");
             let record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(record["synthetic"], true, "{}", folder.display());
+            let decoder = record["decoder"].as_str().expect("a decoder");
+            assert!(decoder.contains("libjpeg-turbo") && decoder.contains("png"), "{decoder}");
         }
     }
     for (name, bytes) in crate::fixture::tables(&finished.join("report")) {

@@ -103,6 +103,50 @@ fn checkpoints_say_what_they_are_and_what_would_load() {
     b.run(&["checkpoint", "show", "text.safetensors"]).code(2).stderr_has("text.safetensors");
 }
 
+/// Dtype, shape and bytes by name, of a `.safetensors` file.
+fn tensors(file: &std::path::Path) -> std::collections::BTreeMap<String, (String, String, Vec<u8>)> {
+    let bytes = std::fs::read(file).expect("file");
+    let (length, rest) = bytes.split_at(8);
+    let length = usize::try_from(u64::from_le_bytes(length.try_into().expect("8 bytes"))).expect("a length");
+    let (header, data) = rest.split_at(length);
+    let header: serde_json::Value = serde_json::from_slice(header).expect("JSON");
+    let entries = header.as_object().expect("an object").iter().filter(|(name, _)| *name != "__metadata__");
+    entries
+        .map(|(name, v)| {
+            let [from, to]: [usize; 2] = serde_json::from_value(v["data_offsets"].clone()).expect("offsets");
+            (name.clone(), (v["dtype"].to_string(), v["shape"].to_string(), data[from..to].to_vec()))
+        })
+        .collect()
+}
+
+#[test]
+fn checkpoints_are_converted_there_and_back() {
+    let b = Bench::new();
+    let file = one(&finished().join("runs"), "pretrain-").join("model.safetensors");
+    let own = tensors(&file);
+    assert!(own.len() > 20);
+    for layout in ["model", "bare"] {
+        let to = format!("{layout}.pth");
+        let back = format!("{layout}.safetensors");
+        b.run(&["checkpoint", "convert", text(&file), &to, "--layout", layout])
+            .ok()
+            .stderr_has(&format!("{to}: {} tensors", own.len()));
+        b.run(&["checkpoint", "convert", &to, &back]).ok();
+        assert!(tensors(&b.path(&back)) == own, "{layout}: other tensors came back");
+        b.run(&["checkpoint", "convert", &back, "again.pth", "--layout", layout]).ok();
+        let bytes = |name: &str| std::fs::read(b.path(name)).expect("file");
+        assert!(bytes("again.pth") == bytes(&to), "{layout}: the same weights give another file");
+        b.run(&["checkpoint", "show", &to, "--backbone", "fsvfm", "-s", "size=micro"]).ok();
+    }
+    let convert = |more: &[&str]| b.run(&[&["checkpoint", "convert"], more].concat()).code(2).one_message(3);
+    convert(&[text(&file), "weights.bin"]).stderr_has(".pth or .safetensors");
+    convert(&["nowhere.pth", "x.pth"]).stderr_has("nowhere.pth");
+    convert(&["model.pth", "x.pth", "--root", "modle"]).stderr_has("modle");
+    b.file("evil.pth", b"cposix\nsystem\n(S'touch pwned'\ntR.");
+    convert(&["evil.pth", "x.pth"]).stderr_has("evil.pth");
+    assert!(!b.path("pwned").exists() && !b.path("x.pth").exists());
+}
+
 #[test]
 fn published_weights_can_be_the_start() {
     let b = crate::fixture::bench();

@@ -15,6 +15,9 @@ pub(crate) struct Formula {
 /// Functions defined by formulas, such as `tri(n,p) = |(n mod 2p) - p|`.
 pub(crate) type Functions = BTreeMap<String, (usize, Formula)>;
 
+/// What joins two values.
+type Operator = fn(f64, f64) -> f64;
+
 #[derive(Clone, Debug)]
 enum Node {
     Number(f64),
@@ -22,7 +25,7 @@ enum Node {
     Negate(Box<Node>),
     Call(fn(f64) -> f64, Box<Node>),
     Own(Box<Node>, Vec<Node>),
-    Two(fn(f64, f64) -> f64, Box<Node>, Box<Node>),
+    Two(Operator, Box<Node>, Box<Node>),
     Choose(Box<[Node; 3]>),
 }
 
@@ -122,7 +125,7 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Result<Node, String> {
         let left = self.sum()?;
-        let table: [(&str, fn(f64, f64) -> f64); 6] = [
+        let table: [(&str, Operator); 6] = [
             (">=", |a, b| f64::from(u8::from(a >= b))),
             ("<=", |a, b| f64::from(u8::from(a <= b))),
             ("!=", |a, b| f64::from(u8::from(a != b))),
@@ -285,7 +288,7 @@ mod tests {
         );
         assert_eq!(
             value("(7x + 13y + 29c + 3*((x*y) div 16)) mod 256", &["x", "y", "c"], &[9.0, 7.0, 2.0]),
-            f64::from((63 + 91 + 58 + 3 * (63 / 16)) % 256)
+            f64::from(63 + 91 + 58 + 3 * 3)
         );
         assert_eq!(value("1 if (b+s) mod 3 != 0 else 0", &["b", "s"], &[1.0, 2.0]), 0.0);
         assert_eq!(value("(5*p + 3*q) mod 196 >= 49", &["p", "q"], &[9.0, 2.0]), 1.0);

@@ -4,7 +4,7 @@
 //! (formulas), and how much a result may deviate. [`check_folder`] runs each file it finds with the runner of its kind
 //! and returns one [`Row`] per case. Dimensions, numbers of steps, formulas and tolerances are read from the files, so
 //! another set of the same shape is checked by the same code. A kind without a runner is a row of its own
-//! ([`Verdict::Unknown`]), never skipped. Networks come from the shipped plugins, as in training.
+//! ([`Verdict::Unknown`]), never skipped; a file of published results is one too ([`Verdict::Nothing`]). Networks come from the shipped plugins, as in training.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod formula;
@@ -109,19 +109,17 @@ fn check_file(path: &Path, plugins: &Plugins) -> Vec<Row> {
                 sheet.case("whole file", |_| Err("the file holds no case".into()));
             }
         }
-        None => sheet.rows.push(Row {
-            file: sheet.file.clone(),
-            case: "whole file".into(),
-            kind: sheet.kind.clone(),
-            compared: 0,
-            deviation: 0.0,
-            tolerance: 0.0,
-            verdict: Verdict::Unknown,
-            reason: match kind {
-                Some(kind) => format!("no runner for fixtures of kind `{kind}`"),
-                None => "the file names no kind (`about.kind`)".into(),
-            },
-        }),
+        None => {
+            let (verdict, reason) = match kind {
+                Some("reference-rows") => (
+                    Verdict::Nothing,
+                    "published results with their sources: nothing in it is computed".into(),
+                ),
+                Some(kind) => (Verdict::Unknown, format!("no runner for fixtures of kind `{kind}`")),
+                None => (Verdict::Unknown, "the file names no kind (`about.kind`)".into()),
+            };
+            sheet.not_run("whole file", verdict, reason);
+        }
     }
     sheet.rows
 }

@@ -14,6 +14,8 @@ pub enum Verdict {
     Fail,
     /// No runner knows this kind of fixture
     Unknown,
+    /// The file is known to hold nothing that is computed
+    Nothing,
 }
 
 /// A line of the table.
@@ -140,6 +142,20 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
+    /// A row for something that is not run.
+    pub(crate) fn not_run(&mut self, case: &str, verdict: Verdict, reason: String) {
+        self.rows.push(Row {
+            file: self.file.clone(),
+            case: case.to_owned(),
+            kind: self.kind.clone(),
+            compared: 0,
+            deviation: 0.0,
+            tolerance: 0.0,
+            verdict,
+            reason,
+        });
+    }
+
     /// Runs one case and keeps its row; an error of the runner is a failure with that reason.
     pub(crate) fn case(&mut self, name: impl Display, run: impl FnOnce(&mut Case) -> Result<(), String>) {
         let mut case = Case::default();

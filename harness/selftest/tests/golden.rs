@@ -16,10 +16,13 @@ fn root() -> PathBuf {
 fn plugins() -> &'static Plugins {
     static PLUGINS: OnceLock<Plugins> = OnceLock::new();
     PLUGINS.get_or_init(|| {
+        // target/release/deps/<test> -> target/release
+        let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().into();
+        // the command a user types, into the folder of this test: nothing is compiled in a second variant
         let mut cargo = std::process::Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet"]).current_dir(root());
+        cargo.env("CARGO_TARGET_DIR", beside.parent().unwrap());
         assert!(cargo.status().unwrap().success(), "the plugins must build");
-        let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().into();
         Plugins::open(&[PluginDir::automatic(beside)]).unwrap()
     })
 }
@@ -69,6 +72,7 @@ fn the_copies_in_the_repository_pass() {
         "harness/engine/tests/golden/pos_embed_interp.json",
         "harness/engine/tests/golden/schedules.json",
         "protocols/tests/golden/metrics.json",
+        "harness/selftest/tests/published",
     ] {
         all_pass(&check(&root().join(file)));
     }
@@ -92,6 +96,29 @@ fn a_changed_number_fails_and_is_named() {
         rows.iter().any(|r| r.verdict == Verdict::Fail && r.reason.contains("scale [2] is 0.64")),
         "{rows:?}"
     );
+}
+
+#[test]
+fn the_anti_spoofing_networks_follow_their_words() {
+    let original = read(&root().join("harness/selftest/tests/published/fas_nets.json"));
+    for (key, from, to, network) in [
+        ("optimizer", "lr 0.001", "lr 0.0012", "full"),
+        ("optimizer", "wd 0.01", "wd 0.02", "adapter"),
+        ("optimizer", "lambda 0.1", "lambda 0.2", "adapter"),
+        ("optimizer", "T 0.07", "T 0.08", "adapter"),
+        ("what", "(real 1)", "(real 0)", "adapter"),
+        ("init", "bias gets +0.1", "bias gets +0.2", "full"),
+    ] {
+        let mut file = original.clone();
+        for other in ["full", "adapter"].into_iter().filter(|n| *n != network) {
+            file.as_object_mut().unwrap().remove(other);
+        }
+        let text = file["about"][key].as_str().unwrap();
+        assert!(text.contains(from), "{text}");
+        file["about"][key] = json!(text.replace(from, to));
+        let rows = rows_of(&file);
+        assert!(rows.len() == 2 && rows.iter().all(|r| r.verdict == Verdict::Fail), "{from}: {rows:?}");
+    }
 }
 
 /// A changed rule changes the result: settings are read, not assumed.
@@ -121,6 +148,8 @@ fn what_cannot_be_checked_is_said() {
     assert_eq!(unknown[0].verdict, Verdict::Unknown);
     assert!(unknown[0].reason.contains("horoscopes"));
     assert_eq!(rows_of(&json!([1, 2]))[0].verdict, Verdict::Unknown);
+    let published = rows_of(&json!({"schema": "reference-rows/1", "rows": []}));
+    assert_eq!(published[0].verdict, Verdict::Nothing);
     let mut file = read(&second().join("small_network.json"));
     file["about"]["optimizer"] = json!("the usual one");
     let rows = rows_of(&file);

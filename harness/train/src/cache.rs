@@ -6,7 +6,7 @@
 //! nothing in it can change a number, since f32 features are kept as they were computed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use facebench_engine::{checkpoint, no_grad};
@@ -68,7 +68,7 @@ pub(crate) fn features(
     Ok(Some(features))
 }
 
-fn read(file: &PathBuf, count: usize, job: &Job) -> Option<Features> {
+fn read(file: &Path, count: usize, job: &Job) -> Option<Features> {
     let mut tensors = checkpoint::read(file).ok()?.tensors;
     let mut take = |name: &str| Some(tensors.remove(name)?.to_device(&job.device));
     let pooled = take("pooled")?.ok()?;

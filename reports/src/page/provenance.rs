@@ -74,6 +74,9 @@ fn run(run: &Run) -> String {
             fixed(r.timings.images_per_s, 0, 1)
         ),
     ));
+    if let Some(decoder) = &r.decoder {
+        pairs.push(("pictures decoded by", decoder.clone()));
+    }
     if r.params.total > 0 {
         pairs.push(("parameters", format!("{} of {} trained", r.params.trained, r.params.total)));
     }

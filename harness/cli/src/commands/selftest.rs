@@ -43,7 +43,15 @@ fn golden(folder: &Path, args: &SelftestArgs) -> Result<Status> {
     } else {
         out::text(&table(&rows))?;
     }
-    eprintln!("{} cases: {passed} passed, {failed} failed, {unknown} unknown", rows.len());
+    let nothing = count(Verdict::Nothing);
+    let cases = rows.len() - nothing;
+    eprintln!("{cases} cases: {passed} passed, {failed} failed, {unknown} unknown");
+    if nothing > 0 {
+        eprintln!("{nothing} of the files hold no numbers to compute");
+    }
+    if cases == 0 {
+        return Err(anyhow!("{}: nothing to check in it", folder.display()));
+    }
     Ok(if failed + unknown == 0 { Status::Done } else { Status::Wrong })
 }
 
@@ -63,6 +71,7 @@ fn table(rows: &[Row]) -> String {
             Verdict::Pass => "pass",
             Verdict::Fail => "FAIL",
             Verdict::Unknown => "unknown",
+            Verdict::Nothing => "no numbers",
         };
         let _ = writeln!(
             text,

@@ -33,6 +33,6 @@ with open(pixels, "wb") as out:
         out.write(small(f).tobytes())
 with ThreadPoolExecutor(threads) as pool:
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         total = sum(pool.map(tensor, files)) if threads > 1 else sum(map(tensor, files))
-        print(time.perf_counter() - start, total, flush=True)
+        print(time.perf_counter() - start, time.process_time() - processor, total, flush=True)

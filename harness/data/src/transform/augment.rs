@@ -91,7 +91,7 @@ impl RandomCrop {
             let between = |range: [f64; 2], u: f64| range[0] + (range[1] - range[0]) * u;
             let share = between(self.area, stream.uniform());
             let log_aspect = between(log, stream.uniform());
-            if let Some((w, h)) = fitting(width, height, share, log_aspect) {
+            if let Some((w, h)) = Self::fitting(width, height, share, log_aspect) {
                 let top = stream.below(height - h + 1);
                 let left = stream.below(width - w + 1);
                 return Window { left, top, width: w, height: h };
@@ -101,7 +101,8 @@ impl RandomCrop {
     }
 
     /// The centred part taken when no draw fits.
-    fn fallback(&self, width: usize, height: usize) -> Window {
+    #[must_use]
+    pub fn fallback(&self, width: usize, height: usize) -> Window {
         let (w, h) = (width as f64, height as f64);
         let [low, high] = self.aspect;
         let (w, h) = if w / h < low {
@@ -113,14 +114,15 @@ impl RandomCrop {
         };
         Window { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
     }
-}
 
-/// Columns and rows of a part with this share of the area and this aspect, if it fits.
-fn fitting(width: usize, height: usize, share: f64, log_aspect: f64) -> Option<(usize, usize)> {
-    let area = share * (width * height) as f64;
-    let aspect = log_aspect.exp();
-    let (w, h) = (rounded((area * aspect).sqrt()), rounded((area / aspect).sqrt()));
-    ((1..=width).contains(&w) && (1..=height).contains(&h)).then_some((w, h))
+    /// Columns and rows of a part with this share of the area and this aspect, if it fits.
+    #[must_use]
+    pub fn fitting(width: usize, height: usize, share: f64, log_aspect: f64) -> Option<(usize, usize)> {
+        let area = share * (width * height) as f64;
+        let aspect = log_aspect.exp();
+        let (w, h) = (rounded((area * aspect).sqrt()), rounded((area / aspect).sqrt()));
+        ((1..=width).contains(&w) && (1..=height).contains(&h)).then_some((w, h))
+    }
 }
 
 /// Rounds half to even, as Python's `round`.

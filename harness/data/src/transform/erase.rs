@@ -49,7 +49,7 @@ impl Erase {
             let between = |range: [f64; 2], u: f64| range[0] + (range[1] - range[0]) * u;
             let share = between(self.area, stream.uniform());
             let log_aspect = between(log, stream.uniform());
-            if let Some((w, h)) = fitting(width, height, share, log_aspect) {
+            if let Some((w, h)) = Self::fitting(width, height, share, log_aspect) {
                 let top = stream.below(height - h + 1);
                 let left = stream.below(width - w + 1);
                 return Some(Window { left, top, width: w, height: h });
@@ -57,15 +57,16 @@ impl Erase {
         }
         None
     }
-}
 
-/// Columns and rows of a box with this share of the area and this aspect, if it is smaller than the picture.
-fn fitting(width: usize, height: usize, share: f64, log_aspect: f64) -> Option<(usize, usize)> {
-    let area = share * (width * height) as f64;
-    let aspect = log_aspect.exp();
-    let h = (area * aspect).sqrt().round_ties_even() as usize;
-    let w = (area / aspect).sqrt().round_ties_even() as usize;
-    (w < width && h < height).then_some((w, h))
+    /// Columns and rows of a box with this share of the area and this aspect, if it is smaller than the picture.
+    #[must_use]
+    pub fn fitting(width: usize, height: usize, share: f64, log_aspect: f64) -> Option<(usize, usize)> {
+        let area = share * (width * height) as f64;
+        let aspect = log_aspect.exp();
+        let h = (area * aspect).sqrt().round_ties_even() as usize;
+        let w = (area / aspect).sqrt().round_ties_even() as usize;
+        (w < width && h < height).then_some((w, h))
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +81,7 @@ mod tests {
             let (width, height) = (number(case, "w"), number(case, "h"));
             let draws: Vec<[f64; 2]> =
                 serde_json::from_value(case["draws_area_fraction_and_log_aspect"].clone()).unwrap();
-            let got = draws.iter().find_map(|d| fitting(width, height, d[0], d[1]));
+            let got = draws.iter().find_map(|d| Erase::fitting(width, height, d[0], d[1]));
             assert_eq!(got, Some((number(case, "erase_w"), number(case, "erase_h"))), "{case}");
         }
         assert_eq!(cases["random_erasing_geometry"].as_array().unwrap().len(), 4);

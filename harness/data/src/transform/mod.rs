@@ -19,7 +19,7 @@ pub use multicrop::{MultiCrop, blur, solarise, turn_hue};
 pub use normalise::{ChannelSums, Normalise, statistics};
 pub use ops::Op;
 pub use randaug::RandAugment;
-pub use saturation::{Jitter, saturate};
+pub use saturation::{Jitter, saturate, saturated};
 
 use facebench_protocols::{Stream, TestTransform};
 
@@ -55,12 +55,19 @@ fn evaluate(image: &Rgb, size: usize, mode: TestTransform) -> Rgb {
     match mode {
         TestTransform::Direct => resize(image, size, size, Filter::Bicubic),
         TestTransform::CenterCrop => {
-            let (width, height) = short_side(image.width, image.height, size * 256 / 224);
-            let (left, top) = (centre(width, size), centre(height, size));
-            let window = Window { left, top, width: size, height: size };
+            let ((width, height), window) = centre_crop(image.width, image.height, size);
             resize_window(image, width, height, Filter::Bicubic, window)
         }
     }
+}
+
+/// What [`TestTransform::CenterCrop`] does with a picture of this width and height: the width and height it is resized
+/// to, so that the short side is 8/7 of `size`, and the part of that which is kept. Panics if a side is zero.
+#[must_use]
+pub fn centre_crop(width: usize, height: usize, size: usize) -> ((usize, usize), Window) {
+    let (width, height) = short_side(width, height, size * 256 / 224);
+    let (left, top) = (centre(width, size), centre(height, size));
+    ((width, height), Window { left, top, width: size, height: size })
 }
 
 /// The size of the image when its short side becomes `short`: the long side is rounded down.

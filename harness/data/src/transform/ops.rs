@@ -45,6 +45,47 @@ pub enum Op {
 }
 
 impl Op {
+    /// The operation of this name in timm, with its resolved argument (of those that take one).
+    #[must_use]
+    pub fn named(name: &str, arg: f64) -> Option<Self> {
+        Some(match name {
+            "AutoContrast" => Self::AutoContrast,
+            "Equalize" => Self::Equalize,
+            "Invert" => Self::Invert,
+            "Rotate" => Self::Rotate(arg),
+            "PosterizeIncreasing" => Self::Posterize(arg as u32),
+            "SolarizeIncreasing" => Self::Solarize(arg as u32),
+            "SolarizeAdd" => Self::SolarizeAdd(arg as u32),
+            "ColorIncreasing" => Self::Color(arg),
+            "ContrastIncreasing" => Self::Contrast(arg),
+            "BrightnessIncreasing" => Self::Brightness(arg),
+            "SharpnessIncreasing" => Self::Sharpness(arg),
+            "ShearX" => Self::ShearX(arg),
+            "ShearY" => Self::ShearY(arg),
+            "TranslateXRel" => Self::TranslateX(arg),
+            "TranslateYRel" => Self::TranslateY(arg),
+            _ => return None,
+        })
+    }
+
+    /// Its argument: degrees, bits, threshold, addend, factor, shear factor or share of the side.
+    #[must_use]
+    pub fn argument(self) -> Option<f64> {
+        match self {
+            Self::AutoContrast | Self::Equalize | Self::Invert => None,
+            Self::Posterize(v) | Self::Solarize(v) | Self::SolarizeAdd(v) => Some(f64::from(v)),
+            Self::Rotate(v)
+            | Self::Color(v)
+            | Self::Contrast(v)
+            | Self::Brightness(v)
+            | Self::Sharpness(v)
+            | Self::ShearX(v)
+            | Self::ShearY(v)
+            | Self::TranslateX(v)
+            | Self::TranslateY(v) => Some(v),
+        }
+    }
+
     /// Applies it. `fill` is what comes in from outside the picture.
     #[must_use]
     pub fn apply(self, image: &Rgb, fill: [u8; 3]) -> Rgb {
@@ -199,28 +240,6 @@ mod tests {
     use super::*;
     use crate::testing::{fixture, picture, sha256};
 
-    /// The operation of a fixture's case.
-    fn op(name: &str, arg: f64) -> Op {
-        match name {
-            "AutoContrast" => Op::AutoContrast,
-            "Equalize" => Op::Equalize,
-            "Invert" => Op::Invert,
-            "Rotate" => Op::Rotate(arg),
-            "PosterizeIncreasing" => Op::Posterize(arg as u32),
-            "SolarizeIncreasing" => Op::Solarize(arg as u32),
-            "SolarizeAdd" => Op::SolarizeAdd(arg as u32),
-            "ColorIncreasing" => Op::Color(arg),
-            "ContrastIncreasing" => Op::Contrast(arg),
-            "BrightnessIncreasing" => Op::Brightness(arg),
-            "SharpnessIncreasing" => Op::Sharpness(arg),
-            "ShearX" => Op::ShearX(arg),
-            "ShearY" => Op::ShearY(arg),
-            "TranslateXRel" => Op::TranslateX(arg),
-            "TranslateYRel" => Op::TranslateY(arg),
-            other => panic!("no operation {other}"),
-        }
-    }
-
     #[test]
     fn all_fifteen_equal_pillow_byte_for_byte() {
         let image = picture("T3", 64, 64);
@@ -230,7 +249,7 @@ mod tests {
             let name = entry["op"].as_str().unwrap();
             for case in entry["cases"].as_array().unwrap() {
                 let arg = case["arg"].get(0).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
-                let out = op(name, arg).apply(&image, [140, 108, 93]);
+                let out = Op::named(name, arg).unwrap().apply(&image, [140, 108, 93]);
                 assert_eq!(sha256(&out.pixels), case["sha256_of_slice"], "{name} {arg}");
                 checked += 1;
             }

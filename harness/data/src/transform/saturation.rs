@@ -40,10 +40,8 @@ impl Jitter {
 pub fn saturate(image: &Rgb, factor: f32, jitter: Jitter) -> Rgb {
     let mut out = image.clone();
     for pixel in out.pixels.chunks_exact_mut(3) {
-        let [h, s, v] = to_hsv([pixel[0], pixel[1], pixel[2]].map(f32::from));
-        let s = s * factor;
-        let s = if jitter == Jitter::Fixed { s.min(1.0) } else { s };
-        for (byte, value) in pixel.iter_mut().zip(to_rgb([h, s, v])) {
+        let values = saturated([pixel[0], pixel[1], pixel[2]], factor, jitter);
+        for (byte, value) in pixel.iter_mut().zip(values) {
             *byte = match jitter {
                 Jitter::Released => value.trunc() as i32 as u8, // keeps the low eight bits
                 Jitter::Fixed => value.round().clamp(0.0, 255.0) as u8,
@@ -51,6 +49,14 @@ pub fn saturate(image: &Rgb, factor: f32, jitter: Jitter) -> Rgb {
         }
     }
     out
+}
+
+/// One pixel before it is cast to bytes.
+#[must_use]
+pub fn saturated(pixel: [u8; 3], factor: f32, jitter: Jitter) -> [f32; 3] {
+    let [h, s, v] = to_hsv(pixel.map(f32::from));
+    let s = s * factor;
+    to_rgb([h, if jitter == Jitter::Fixed { s.min(1.0) } else { s }, v])
 }
 
 /// OpenCV's `RGB2HSV` for floats: hue in degrees, saturation (max − min) / max, value max.
@@ -109,8 +115,8 @@ mod tests {
             assert_eq!(want.len(), out.pixels.len());
             for (pixel, (got, want)) in out.pixels.chunks_exact(3).zip(want.chunks_exact(3)).enumerate() {
                 let from = &image.pixels[3 * pixel..3 * pixel + 3];
-                let [h, s, v] = to_hsv([from[0], from[1], from[2]].map(f32::from));
-                for (c, value) in to_rgb([h, s * factor, v]).into_iter().enumerate() {
+                let values = saturated([from[0], from[1], from[2]], factor, Jitter::Released);
+                for (c, value) in values.into_iter().enumerate() {
                     let edge = (value - value.round()).abs() < 1e-3;
                     let difference = got[c].wrapping_sub(want[c]);
                     assert!(

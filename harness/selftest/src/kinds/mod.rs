@@ -3,6 +3,7 @@
 mod adapter_steps;
 mod checkpoints;
 mod contrastive_losses;
+mod fas_nets;
 mod finetune_steps;
 mod masks;
 mod metrics;
@@ -11,6 +12,7 @@ mod pos_embed;
 pub(crate) mod pretrain_steps;
 mod schedules;
 mod transforms;
+mod varied;
 
 use serde_json::Value;
 
@@ -26,6 +28,7 @@ pub(crate) fn runner(kind: &str) -> Option<Runner> {
         "adapter_steps" => adapter_steps::run,
         "checkpoints" => checkpoints::run,
         "contrastive_losses" => contrastive_losses::run,
+        "fas_nets" => fas_nets::run,
         "finetune_steps" => finetune_steps::run,
         "golden-metrics" => metrics::run,
         "masks" => masks::run,

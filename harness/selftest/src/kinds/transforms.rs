@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::Context;
 use crate::pictures::Pictures;
 use crate::rules::{flat, limit_of, list, sha256, size, sizes, text};
-use crate::sheet::{Case, Limit, Must as _, Row, Sheet, Verdict};
+use crate::sheet::{Case, Limit, Must as _, Sheet};
 
 /// Checks each list the file holds.
 pub(crate) fn run(file: &Value, context: &Context<'_>, sheet: &mut Sheet) -> Result<(), String> {
@@ -29,16 +29,7 @@ pub(crate) fn run(file: &Value, context: &Context<'_>, sheet: &mut Sheet) -> Res
                 }
             }
             "normalise" => sheet.case(key, |case| normalised(case, file, cases, &pictures)),
-            other => sheet.rows.push(Row {
-                file: sheet.file.clone(),
-                case: other.to_owned(),
-                kind: sheet.kind.clone(),
-                compared: 0,
-                deviation: 0.0,
-                tolerance: 0.0,
-                verdict: Verdict::Unknown,
-                reason: format!("no runner for transforms of kind `{other}`"),
-            }),
+            other => super::varied::run(file, other, &pictures, context, sheet)?,
         }
     }
     Ok(())
@@ -56,7 +47,7 @@ fn name(at: &Value) -> String {
 
 /// The `.npy` array of a case: its shape and bytes, checked against the digest.
 pub(crate) struct Array {
-    shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     pub(crate) data: Vec<u8>,
 }
 
@@ -86,6 +77,11 @@ pub(crate) fn array(
         case.same("bytes of the stored array", sha256(&data).as_str(), want);
     }
     Ok(Array { shape: sizes(&at["shape"])?, data })
+}
+
+/// The numbers of an array of f32.
+pub(crate) fn floats(data: &[u8]) -> Vec<f64> {
+    data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
 }
 
 /// Compares pictures: the largest difference of levels has to be within the limit.

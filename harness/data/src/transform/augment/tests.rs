@@ -12,7 +12,7 @@ fn crop_geometry_equals_torchvision() {
         let (width, height) = (number(case, "in_w"), number(case, "in_h"));
         let draws: Vec<[f64; 2]> =
             serde_json::from_value(case["draws_area_fraction_and_log_aspect"].clone()).unwrap();
-        let hit = draws.iter().find_map(|d| fitting(width, height, d[0], d[1]));
+        let hit = draws.iter().find_map(|d| RandomCrop::fitting(width, height, d[0], d[1]));
         let got = match hit {
             Some((w, h)) => Window { left: 0, top: 0, width: w, height: h }, // the lowest draw
             None => crop.fallback(width, height),

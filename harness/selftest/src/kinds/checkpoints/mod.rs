@@ -213,7 +213,7 @@ fn malformed(case: &mut Case, file: &Value, at: &Value, context: &Context<'_>) -
     let named = list(at, "acceptable")?.iter().any(|a| a.as_str().is_some_and(|a| a.contains("naming")));
     match at["where"].as_str() {
         Some(culprit) if named => {
-            case.holds(message.contains(culprit), || format!("the error does not name {culprit}: {message}"))
+            case.holds(message.contains(culprit), || format!("the error does not name {culprit}: {message}"));
         }
         _ => case.holds(!message.is_empty(), || "the error says nothing".into()),
     }
