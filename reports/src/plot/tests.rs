@@ -175,7 +175,7 @@ fn scatter() -> Scatter {
     let dot = |i: usize| Dot {
         id: format!("d/m/v/{i}"),
         domain: ["FF++", "CDFv2", "DFDC"][i % 3].into(),
-        fake: i % 2 == 0,
+        fake: i.is_multiple_of(2),
         at: ((i * 37 % 101) as f64, (i * 53 % 97) as f64),
     };
     Scatter {

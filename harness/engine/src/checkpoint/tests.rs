@@ -309,7 +309,7 @@ fn a_torch_file_has_the_bytes_it_should() {
     write_torch(&path, &BTreeMap::from([("w".to_owned(), w)]), &[], None).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let pickle: &[u8] = b"\x80\x02ccollections\nOrderedDict\n)R(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage\
-ctorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuK\x02tQK\0(K\x01K\x02t(K\x02K\x01t\x89ccollections\nOrderedDict\n)RtRu.";
+ctorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x02tQK\0(K\x01K\x02t(K\x02K\x01t\x89ccollections\nOrderedDict\n)RtRu.";
     assert_eq!(&bytes[64..64 + pickle.len()], pickle);
     let archive = zip::Archive::open(&bytes).unwrap();
     let names: Vec<&str> = archive.members.iter().map(|m| m.name.as_str()).collect();
