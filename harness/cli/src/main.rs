@@ -21,6 +21,9 @@ use clap::Parser as _;
 use args::{Cli, Command};
 use fail::Status;
 
+#[global_allocator]
+static ALLOCATOR: facebench_engine::huge_pages::HugePages = facebench_engine::huge_pages::HugePages;
+
 fn main() -> ExitCode {
     facebench_engine::runtime::tune_malloc();
     // SAFETY: the first lines of `main`: there is no other thread yet.

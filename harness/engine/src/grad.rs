@@ -18,16 +18,36 @@ thread_local! {
     static RECORDS: Cell<bool> = const { Cell::new(true) };
 }
 
+thread_local! {
+    static RECOMPUTES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Puts a flag of this thread back when dropped, also after a panic.
+struct Restore(&'static std::thread::LocalKey<Cell<bool>>, bool);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
+}
+
+/// Calls `f` with activation checkpointing, if `on`: transformer blocks keep only their input, and the backward pass
+/// computes a block's forward pass again before it needs it. Same bits, less memory, about a third more time. It
+/// concerns the fused block (f32 on the CPU); everything else keeps what it always keeps.
+pub fn recompute<R>(on: bool, f: impl FnOnce() -> R) -> R {
+    let _restore = Restore(&RECOMPUTES, RECOMPUTES.replace(on));
+    f()
+}
+
+/// Whether blocks on this thread keep only their input.
+pub(crate) fn recomputes() -> bool {
+    RECOMPUTES.get()
+}
+
 /// Calls `f` without recording the fused operations inside it: nothing is saved for a backward pass,
 /// and results carry no graph. For scoring with parameters that train.
 pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            RECORDS.set(self.0);
-        }
-    }
-    let _restore = Restore(RECORDS.replace(false));
+    let _restore = Restore(&RECORDS, RECORDS.replace(false));
     f()
 }
 

@@ -13,7 +13,8 @@ pub fn tune_malloc() -> bool {
     {
         // SAFETY: mallopt only changes parameters of the allocator and may be called at any time.
         unsafe {
-            libc::mallopt(libc::M_MMAP_MAX, 0) == 1 && libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX) == 1
+            // -1 is "never"; the largest number would be 2 GiB, less than a step of pre-training frees
+            libc::mallopt(libc::M_MMAP_MAX, 0) == 1 && libc::mallopt(libc::M_TRIM_THRESHOLD, -1) == 1
         }
     }
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]

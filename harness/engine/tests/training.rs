@@ -3,7 +3,7 @@
 use facebench_engine::nn::{Pool, Vit, VitConfig};
 use facebench_engine::ops::{self, losses};
 use facebench_engine::optim::{AdamConfig, AdamW, Group, clip_global_norm, ema_update};
-use facebench_engine::{DType, Device, ParamStore, Rng, Tensor, backward, checkpoint, runtime};
+use facebench_engine::{DType, Device, ParamStore, Rng, Tensor, backward, checkpoint, recompute, runtime};
 use std::collections::BTreeMap;
 
 const SIDE: usize = 32;
@@ -156,4 +156,20 @@ fn masked_encoding_equals_encoding_the_visible_patches() {
     let all = ops::gather_tokens(&run.model.embed(&x, None).unwrap(), &keep).unwrap();
     let gap = (direct - all).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
     assert!(gap.to_scalar::<f32>().unwrap() < 1e-6);
+}
+
+#[test]
+fn activation_checkpointing_changes_no_bit() {
+    let gradients = |on: bool| {
+        let run = start();
+        let (x, targets) = batch(0);
+        let loss = recompute(on, || ops::cross_entropy(&run.model.forward(&x).unwrap(), &targets).unwrap());
+        let grads = backward(&loss).unwrap();
+        let all = run.store.trainable().into_iter().map(|(name, var)| {
+            let values: Vec<f32> = grads.get(&var).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            (name, values.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        });
+        (loss.to_scalar::<f32>().unwrap().to_bits(), all.collect::<Vec<_>>())
+    };
+    assert_eq!(gradients(true), gradients(false));
 }

@@ -13,6 +13,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use facebench_engine::huge_pages::HugePages;
 use facebench_engine::optim::{AdamConfig, AdamW, Group, clip_global_norm, ema_update};
 use facebench_engine::{DType, Device, ParamStore, Tensor, Var, backward, checkpoint, ops::losses, runtime};
 use facebench_host::{Backbone, FeatureSpec, Head, Plugins, Purpose, RunCtx, default_dirs};
@@ -21,6 +22,9 @@ use facebench_train::threec::{MaskedBatch, Online, Target};
 use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages; // as in the program
 
 const LR: f64 = 1e-4;
 const CLIP: f64 = 1.0;

@@ -135,6 +135,7 @@ pub fn transformer_block_with(
         },
         weights: weights.clone(),
         train: grad::records() && (x.track_op() || anchor.is_some()),
+        recompute: grad::recomputes(),
         saved: Mutex::new(None),
     };
     Ok(match anchor {
@@ -176,6 +177,8 @@ struct BlockOp {
     scales: RowScales,
     weights: BlockWeights,
     train: bool,
+    /// Keep only the input, see [`grad::recompute`]
+    recompute: bool,
     saved: Mutex<Option<Saved>>,
 }
 
@@ -204,7 +207,8 @@ impl BlockOp {
         self.with_weights(|w| {
             block::forward(&self.problem(w), x, &mut y, saved.as_mut());
         })?;
-        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+        // the same code computed both, so that the bits are the same; what is dropped here is reused by the next block
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved.filter(|_| !self.recompute);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -221,7 +225,7 @@ impl BlockOp {
             fast::with(g, |g| {
                 self.with_weights(|w| {
                     let saved = saved.unwrap_or_else(|| {
-                        // used up by an earlier backward pass over the same graph: compute it again
+                        // not kept, or used up by an earlier backward pass over the same graph: compute it again
                         let (mut saved, mut y) = (Saved::new(&self.dims), uninit(xs.len()));
                         block::forward(&self.problem(w), xs, &mut y, Some(&mut saved));
                         saved

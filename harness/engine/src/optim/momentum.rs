@@ -54,6 +54,12 @@ macro_rules! common {
                 self.0.step(grads, lr)
             }
 
+            /// Multiplies every group's weight decay from the next step on: for decays that follow a schedule. Not part
+            /// of the saved state.
+            pub fn set_decay_factor(&mut self, factor: f64) {
+                self.0.decay_factor = factor;
+            }
+
             /// State as named tensors: `{name}.momentum_buffer`; nothing without momentum.
             pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
                 self.0.save()
@@ -109,6 +115,7 @@ struct State {
     slots: Vec<Slot>,
     config: SgdConfig,
     trust: Option<f64>,
+    decay_factor: f64,
 }
 
 impl State {
@@ -125,13 +132,13 @@ impl State {
                 slots.push(Slot { name, var, buffer, lr_scale, weight_decay });
             }
         }
-        Ok(Self { slots, config, trust })
+        Ok(Self { slots, config, trust, decay_factor: 1.0 })
     }
 
     fn step(&mut self, grads: &GradStore, lr: f64) -> Result<()> {
         for slot in &mut self.slots {
             if let Some(grad) = grads.get(&slot.var) {
-                slot.update(grad, lr, self.config, self.trust)?;
+                slot.update(grad, lr, self.decay_factor, self.config, self.trust)?;
             }
         }
         Ok(())
@@ -174,12 +181,19 @@ impl State {
 }
 
 impl Slot {
-    fn update(&mut self, grad: &Tensor, lr: f64, config: SgdConfig, trust: Option<f64>) -> Result<()> {
+    fn update(
+        &mut self,
+        grad: &Tensor,
+        lr: f64,
+        factor: f64,
+        config: SgdConfig,
+        trust: Option<f64>,
+    ) -> Result<()> {
         let SgdConfig { momentum, nesterov, decoupled } = config;
         let lr = lr * self.lr_scale;
         let adapted = trust.filter(|_| self.var.rank() > 1);
         // LARS leaves vectors alone
-        let decay = if trust.is_some() && adapted.is_none() { 0.0 } else { self.weight_decay };
+        let decay = if trust.is_some() && adapted.is_none() { 0.0 } else { factor * self.weight_decay };
         let (coupled, keep) = if decoupled { (0.0, 1.0 - lr * decay) } else { (decay, 1.0) };
         let grad = grad.contiguous()?.detach();
         let scale = match adapted {
