@@ -3,21 +3,39 @@
 //! Weight decay falls on tensors with two or more dimensions whose name does not end in `.bias`
 //! (method.md §4; cls and mask tokens are decayed while pre-training, §8.1 Q8); tuning also spares
 //! the position table and the cls token (§5.1). Learning rates of layers are scaled by their depth. The published
-//! anti-spoofing networks use Adam with L2-coupled decay on everything (§5.2).
+//! anti-spoofing networks use Adam with L2-coupled decay on everything (§5.2). SGD (decay added to the gradient) and LARS
+//! take the first of `betas` as their momentum.
 
 use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
-use facebench_engine::optim::{Adam, AdamConfig, AdamW, Group, accumulate_gradients, clip_global_norm};
+use facebench_engine::optim::{
+    Adam, AdamConfig, AdamW, Group, Lars, LarsConfig, Sgd, SgdConfig, accumulate_gradients, clip_global_norm,
+};
 use facebench_engine::{GradStore, ParamStore, backward};
 
-use crate::error::Result;
+use crate::error::{Result, bad_spec};
+use crate::job::Job;
 use crate::spec::Optimiser;
 
 /// The rule of the update, with its state.
 enum Rule {
     AdamW(AdamW),
     Adam(Adam),
+    Sgd(Sgd),
+    Lars(Lars),
+}
+
+/// Calls the rule, whichever it is.
+macro_rules! rule {
+    ($self:ident, $rule:ident => $call:expr) => {
+        match $self {
+            Rule::AdamW($rule) => $call,
+            Rule::Adam($rule) => $call,
+            Rule::Sgd($rule) => $call,
+            Rule::Lars($rule) => $call,
+        }
+    };
 }
 
 /// How a parameter is treated.
@@ -39,6 +57,16 @@ pub(crate) struct Descent {
 /// Whether a tensor is decayed by the rule "not 1-D, not a bias".
 pub(crate) fn is_matrix(name: &str, rank: usize) -> bool {
     rank > 1 && !name.ends_with(".bias")
+}
+
+/// Activation checkpointing is built into the fused block of the CPU; elsewhere it would silently do nothing.
+pub(crate) fn check_device(checkpointing: bool, section: &str, job: &Job) -> Result<()> {
+    if checkpointing && !job.device.is_cpu() {
+        return bad_spec!(
+            "`{section}.activation_checkpointing` works on the CPU only\nhint: lower `{section}.batch` on this device"
+        );
+    }
+    Ok(())
 }
 
 impl Descent {
@@ -69,6 +97,12 @@ impl Descent {
         let rule = match optimiser {
             Optimiser::AdamW => Rule::AdamW(AdamW::new(groups, config)?),
             Optimiser::Adam => Rule::Adam(Adam::new(groups, config)?),
+            Optimiser::Sgd => {
+                Rule::Sgd(Sgd::new(groups, SgdConfig { momentum: betas[0], ..SgdConfig::default() })?)
+            }
+            Optimiser::Lars => {
+                Rule::Lars(Lars::new(groups, LarsConfig { momentum: betas[0], ..LarsConfig::default() })?)
+            }
         };
         Ok(Self { params, rule, clip, gathered: None })
     }
@@ -93,19 +127,15 @@ impl Descent {
             Some(max) => Some(clip_global_norm(&mut grads, &self.params, max)?),
             None => None,
         };
-        match &mut self.rule {
-            Rule::AdamW(rule) => rule.step(&grads, lr)?,
-            Rule::Adam(rule) => rule.step(&grads, lr)?,
-        }
+        let rule = &mut self.rule;
+        rule!(rule, rule => rule.step(&grads, lr))?;
         Ok(norm)
     }
 
     /// Weight decay of the next steps, as a multiple of the one this was made with.
     pub(crate) fn set_decay_factor(&mut self, factor: f64) {
-        match &mut self.rule {
-            Rule::AdamW(rule) => rule.set_decay_factor(factor),
-            Rule::Adam(rule) => rule.set_decay_factor(factor),
-        }
+        let rule = &mut self.rule;
+        rule!(rule, rule => rule.set_decay_factor(factor));
     }
 
     /// Parameters whose names begin so rest in the next step: value, moments and decay.
@@ -129,18 +159,13 @@ impl Descent {
 
     /// The optimiser's state, by name.
     pub(crate) fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        Ok(match &self.rule {
-            Rule::AdamW(rule) => rule.state()?,
-            Rule::Adam(rule) => rule.state()?,
-        })
+        let rule = &self.rule;
+        Ok(rule!(rule, rule => rule.state())?)
     }
 
     /// Restores [`Descent::state`].
     pub(crate) fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        match &mut self.rule {
-            Rule::AdamW(rule) => rule.load_state(state)?,
-            Rule::Adam(rule) => rule.load_state(state)?,
-        }
-        Ok(())
+        let rule = &mut self.rule;
+        Ok(rule!(rule, rule => rule.load_state(state))?)
     }
 }

@@ -18,7 +18,7 @@ use candle_core::Tensor;
 use facebench_data::image::Rgb;
 use facebench_data::loader;
 use facebench_data::transform::Normalise;
-use facebench_engine::{ParamStore, checkpoint, schedule};
+use facebench_engine::{ParamStore, checkpoint, recompute, schedule};
 use facebench_protocols::{DataStamp, Params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -168,11 +168,14 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
     }
     let mut descent = Descent::new(
         task.store(),
-        Optimiser::AdamW,
+        optim.optimiser,
         optim.betas,
         optim.weight_decay,
         optim.clip,
-        |name, rank| Ok(Treatment { lr_scale: 1.0, decays: is_matrix(name, rank) }),
+        |name, rank| {
+            let decays = optim.optimiser == Optimiser::Adam || is_matrix(name, rank);
+            Ok(Treatment { lr_scale: 1.0, decays })
+        },
     )?;
     let (images, stamp) = task.faces();
     let stamp = stamp.clone();
@@ -185,6 +188,7 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
             optim.accum
         );
     }
+    crate::descent::check_device(optim.activation_checkpointing, "optim", job)?;
     let peak = schedule::scaled_lr(optim.blr, batch_size * optim.accum);
 
     // ---- where we were
@@ -241,7 +245,7 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
                 lr: rate(e),
                 first_lr: rate(first_e),
             };
-            let (loss, values) = task.loss(&raw, &when)?;
+            let (loss, values) = recompute(optim.activation_checkpointing, || task.loss(&raw, &when))?;
             if !values[0].is_finite() {
                 let stopped = not_finite(&task, &raw, &values, &at, &when, job, tried >= spec.watch.retries)?;
                 return Err(stopped);

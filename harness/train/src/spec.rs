@@ -380,6 +380,9 @@ pub enum RepPosEmbed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PretrainOptim {
+    /// Rule of the update
+    #[serde(skip_serializing_if = "Optimiser::is_adam_w")]
+    pub optimiser: Optimiser,
     /// Passes over the data
     pub epochs: usize,
     /// Epochs of linear warm-up from 0
@@ -396,16 +399,21 @@ pub struct PretrainOptim {
     pub min_lr: f64,
     /// Weight decay of tensors with two or more dimensions
     pub weight_decay: f64,
-    /// AdamW's decay rates
+    /// Decay rates of the moments; SGD and LARS take the first as their momentum
     pub betas: [f64; 2],
     /// Largest global gradient norm; `null` = no clipping
     pub clip: Option<f64>,
+    /// Keep only the input of each transformer block and compute the rest again on the way back: same numbers, less
+    /// memory, about a third more time. On the CPU
+    #[serde(skip_serializing_if = "is_false")]
+    pub activation_checkpointing: bool,
 }
 
 impl Default for PretrainOptim {
     fn default() -> Self {
         // FS-VFM ViT-B: 4096 images per update
         Self {
+            optimiser: Optimiser::AdamW,
             epochs: 600,
             warmup_epochs: 40.0,
             batch: 256,
@@ -416,6 +424,7 @@ impl Default for PretrainOptim {
             weight_decay: 0.05,
             betas: [0.9, 0.95],
             clip: Some(1.0),
+            activation_checkpointing: false,
         }
     }
 }
@@ -532,7 +541,7 @@ pub struct TuneRecipe {
     pub min_lr: f64,
     /// Weight decay: of tensors with two or more dimensions (AdamW), of everything (Adam)
     pub weight_decay: f64,
-    /// Decay rates of the moments
+    /// Decay rates of the moments; SGD and LARS take the first as their momentum
     pub betas: [f64; 2],
     /// Layer-wise learning-rate decay; 1 = the same rate everywhere
     pub layer_decay: f64,
@@ -550,6 +559,10 @@ pub struct TuneRecipe {
     pub validation: Validation,
     /// Its transform while tuning; `null` = as the protocol tests
     pub val_transform: Option<TestTransform>,
+    /// Keep only the input of each transformer block and compute the rest again on the way back: same numbers, less
+    /// memory, about a third more time. On the CPU
+    #[serde(skip_serializing_if = "is_false")]
+    pub activation_checkpointing: bool,
 }
 
 impl Default for TuneRecipe {
@@ -575,6 +588,7 @@ impl Default for TuneRecipe {
             augment: Augment::default(),
             validation: Validation::Whole,
             val_transform: None,
+            activation_checkpointing: false,
         }
     }
 }
@@ -587,6 +601,17 @@ pub enum Optimiser {
     AdamW,
     /// Weight decay added to the gradient of every parameter (published anti-spoofing, method.md §5.2)
     Adam,
+    /// SGD with momentum `betas[0]`; weight decay added to the gradient, spares what `adam-w` spares
+    Sgd,
+    /// LARS with momentum `betas[0]` and trust coefficient 0.001 (arXiv 1708.03888): rates scaled by the norms of each
+    /// tensor of two or more dimensions; vectors are neither scaled nor decayed
+    Lars,
+}
+
+impl Optimiser {
+    fn is_adam_w(&self) -> bool {
+        *self == Self::AdamW
+    }
 }
 
 /// Learning rate over time.

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::DType;
-use facebench_engine::{checkpoint, ops::losses, schedule};
+use facebench_engine::{checkpoint, ops::losses, recompute, schedule};
 use facebench_protocols::{Protocol, Sample};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{groups, tuning_batches};
 use crate::cache;
 use crate::curves::{Curves, Means};
-use crate::descent::{Descent, Treatment, is_matrix};
+use crate::descent::{Descent, Treatment, check_device, is_matrix};
 use crate::detector::{Detector, FeatureBatch, Features};
 use crate::error::{Error, Result, at, bad_spec};
 use crate::fit;
@@ -75,6 +75,7 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
         _ => batch_size,
     };
     check(recipe, frames)?;
+    check_device(recipe.activation_checkpointing, "recipe", job)?;
     // a batch of one class is found before training, not after the first epoch
     dev_metrics(dev, &vec![0.0; dev.len()], recipe.validation, recipe.batch, spec.seed)?;
     let detector = Detector::build(spec, job, train.len())?;
@@ -167,7 +168,8 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
         loop {
             let step = (at_.epoch * per_epoch + at_.batch) as u64;
             detector.train(step)?;
-            let Some(next) = source.next(&detector, job) else { break };
+            let next = recompute(recipe.activation_checkpointing, || source.next(&detector, job));
+            let Some(next) = next else { break };
             let Batch { indices, mix, features } = next?;
             let lr = match recipe.schedule {
                 LrSchedule::Constant => peak,

@@ -2,6 +2,7 @@
 
 mod dino;
 mod golden;
+mod gradients;
 mod heads;
 mod objectives;
 mod runs;

@@ -446,3 +446,47 @@ fn weights_of_another_backbone_are_refused() {
     let error = given.check(&store, &std::collections::BTreeSet::new()).unwrap_err().to_string();
     assert!(error.contains("missing (1): blocks.0.attn.qkv.weight"), "{error}");
 }
+
+/// The rules of the update can be chosen in both loops; each resumes with its state, and they differ.
+#[test]
+fn every_optimiser_trains_and_resumes_with_the_same_bits() {
+    use crate::spec::Optimiser;
+    let (mut tuned, mut trained) = (Vec::new(), Vec::new());
+    for optimiser in [Optimiser::AdamW, Optimiser::Adam, Optimiser::Sgd, Optimiser::Lars] {
+        let (mut spec, protocol) = (tune_spec("linear", &json!({})), protocol());
+        spec.recipe.optimiser = optimiser;
+        let unit = |job: &Job| tune(&spec, &protocol, job);
+        let (plain, _) = run(0, &[], &unit);
+        let (stopped, _) = run(0, &[2], &unit);
+        assert_eq!(files(&plain.out()), files(&stopped.out()), "{optimiser:?}");
+        tuned.push(files(&plain.out()));
+
+        let mut spec = pretrain_spec();
+        spec.optim.optimiser = optimiser;
+        let unit = |job: &Job| pretrain(&spec, job);
+        let (plain, _) = run(0, &[], &unit);
+        let (stopped, _) = run(0, &[2], &unit);
+        assert_eq!(files(&plain.out()), files(&stopped.out()), "{optimiser:?}");
+        trained.push(files(&plain.out())[MODEL].clone());
+    }
+    for all in 0..4 {
+        assert!((0..all).all(|other| tuned[all] != tuned[other] && trained[all] != trained[other]));
+    }
+}
+
+#[test]
+fn activation_checkpointing_changes_nothing_in_a_run() {
+    let mut spec = pretrain_spec();
+    let (plain, _) = run(0, &[], &|job: &Job| pretrain(&spec, job));
+    let before = serde_json::to_string(&spec).unwrap();
+    assert!(!before.contains("checkpointing"), "the default must not change digests");
+    spec.optim.activation_checkpointing = true;
+    let (less, _) = run(0, &[], &|job: &Job| pretrain(&spec, job));
+    assert_eq!(files(&plain.out())[MODEL], files(&less.out())[MODEL]);
+
+    let (mut spec, protocol) = (tune_spec("linear", &json!({})), protocol());
+    let (plain, _) = run(0, &[], &|job: &Job| tune(&spec, &protocol, job));
+    spec.recipe.activation_checkpointing = true;
+    let (less, _) = run(0, &[], &|job: &Job| tune(&spec, &protocol, job));
+    assert_eq!(files(&plain.out()), files(&less.out()));
+}
