@@ -12,7 +12,7 @@ fn a_typo_names_line_and_nearest_key() {
         .code(2)
         .one_message(3)
         .stderr_has("typo.yaml:5: unknown key `epoch` in `pretrain.fs.optim`, did you mean `epochs`?")
-        .stderr_has("hint: the keys of `pretrain.fs.optim` are accum, batch,");
+        .stderr_has("hint: the keys of `pretrain.fs.optim` are accum, activation_checkpointing, batch,");
     b.run(&["plan", "tiny.yaml", "-s", "pretrain.fs.optim.epoch=3"])
         .code(2)
         .one_message(3)

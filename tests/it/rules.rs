@@ -29,7 +29,7 @@ fn rules_share_one_training_run_and_the_oracle_is_marked() {
     let said = b.run(&["report", "runs", "--format", "md"]).ok();
     let text = said.stdout();
     let (ranked, bound) = text.split_once("oracle selection").expect("a part for the oracle");
-    assert!(ranked.contains("probe [last]") && bound.contains("not ranked"), "{text}");
+    assert!(ranked.contains("probe \\[last\\]") && bound.contains("not ranked"), "{text}");
 }
 
 #[test]

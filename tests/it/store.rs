@@ -29,7 +29,8 @@ fn one_unit_runs_with_what_it_needs() {
     assert_eq!(lines.len(), UNITS);
     let first_tune = lines[2].split_whitespace().last().expect("a digest");
     b.run(&["run", "tiny.yaml", "--unit", first_tune]).ok();
-    assert_eq!(b.names("runs").len(), 2, "data and one tuning: {:?}", b.names("runs"));
+    let units: Vec<String> = b.names("runs").into_iter().filter(|n| !n.starts_with('.')).collect();
+    assert_eq!(units.len(), 2, "data and one tuning: {units:?}");
     b.run(&["run", "tiny.yaml", "--unit", "ffffffffffff"]).code(2).one_message(3).stderr_has("no unit");
 }
 

@@ -76,6 +76,12 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
             said.push(body);
         }
     }
+    let full = |c: &(dyn std::error::Error + 'static)| {
+        c.downcast_ref::<std::io::Error>().is_some_and(crate::store::is_disk_full)
+    };
+    if error.chain().any(full) && !hints.iter().any(|h| h.contains("free some space")) {
+        hints.push("hint: free some space and run again; finished units are kept".to_owned());
+    }
     let mut text = said.join(": ");
     for hint in hints {
         text.push('\n');

@@ -62,7 +62,10 @@ pub(crate) fn features(
         tensors.extend(features.tokens.clone().map(|t| ("tokens".to_owned(), t)));
         // beside and renamed: another unit may be writing the same features
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
-        checkpoint::write_safetensors(&beside, &tensors, &BTreeMap::new())?;
+        if let Err(error) = checkpoint::write_safetensors(&beside, &tensors, &BTreeMap::new()) {
+            let _ = std::fs::remove_file(&beside); // half a file helps nobody; the first error is the one to tell
+            return Err(error.into());
+        }
         std::fs::rename(&beside, file).map_err(at(file))?;
     }
     Ok(Some(features))

@@ -1,6 +1,6 @@
 //! LaTeX with booktabs: no vertical rules, spanning upper headings, best bold, second underlined.
 //!
-//! Needs `booktabs` and, for cited rows, `xcolor`; tables of more than [`LONG`] rows use `longtable` so that they
+//! Needs `booktabs`, `graphicx` (a table wider than the text is shrunk to it) and, for cited rows, `xcolor`; tables of more than [`LONG`] rows use `longtable` so that they
 //! break over pages. Everything a name may hold is escaped; a character that pdfLaTeX has no glyph for is written as
 //! its code point, because a paper that does not compile is worse than an ugly cell.
 
@@ -9,6 +9,8 @@ use crate::table::{CellText, Mark, RowKind, Table, cell_text, marks, note_mark};
 
 /// Rows above which a float cannot fit a page.
 const LONG: usize = 45;
+/// Shrinks what is wider than the text and leaves the rest alone.
+const FIT: &str = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n";
 
 /// A complete table environment, or only its rows with `style.body_only`.
 pub(super) fn write(table: &Table, style: &Style) -> String {
@@ -20,9 +22,9 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
     }
     let long = table.rows().count() > LONG;
     let packages = match (long, table.has_cited()) {
-        (false, false) => "booktabs",
+        (false, false) => "booktabs, graphicx",
         (true, false) => "booktabs, longtable",
-        (false, true) => "booktabs, xcolor",
+        (false, true) => "booktabs, graphicx, xcolor",
         (true, true) => "booktabs, longtable, xcolor",
     };
     let stamp = table
@@ -49,9 +51,9 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
         ));
     } else {
         out.push_str(&format!(
-            "\\begin{{{float}}}[t]\\centering{size}\n{caption}\n\\begin{{tabular}}{{{columns}}}\n"
+            "\\begin{{{float}}}[t]\\centering{size}\n{caption}\n{FIT}\\begin{{tabular}}{{{columns}}}\n"
         ));
-        out.push_str(&format!("{head}{body}\\bottomrule\n\\end{{tabular}}\n\\end{{{float}}}\n"));
+        out.push_str(&format!("{head}{body}\\bottomrule\n\\end{{tabular}}}}\n\\end{{{float}}}\n"));
     }
     out
 }

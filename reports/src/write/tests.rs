@@ -198,3 +198,49 @@ fn a_table_that_would_mislead_is_refused() {
     refused(|t| t.groups[0].rows[0].cells[1] = Cell::Value(Value::single(f64::NAN)), "is NaN");
     refused(|t| t.groups[0].rows[0].notes = vec![7], "footnotes");
 }
+
+/// Builds `tex` with the packages its first line names; `None` where there is no TeX.
+fn built(dir: &std::path::Path, name: &str, tex: &str) -> Option<String> {
+    let packages = tex.lines().next().unwrap().split_once("needs ").unwrap().1.replace(' ', "");
+    let text = format!(
+        "\\documentclass{{article}}\n\\usepackage{{{packages}}}\n\\begin{{document}}\n{tex}\\end{{document}}\n"
+    );
+    std::fs::write(dir.join(format!("{name}.tex")), text).unwrap();
+    let mut command = std::process::Command::new("pdflatex");
+    command.args(["-halt-on-error", "-interaction=nonstopmode", &format!("{name}.tex")]).current_dir(dir);
+    let Ok(out) = command.output() else {
+        eprintln!("pdflatex is not installed: that tables compile is not tested");
+        return None;
+    };
+    let log = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success() && dir.join(format!("{name}.pdf")).is_file(), "{name}: {log}");
+    Some(log)
+}
+
+#[test]
+fn latex_tables_compile_and_fit_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wide = table();
+    let (column, cell) = (wide.columns[0].clone(), Cell::Value(Value::single(0.5)));
+    wide.columns.extend((0..14).map(|i| Column { set: format!("s{i}"), ..column.clone() }));
+    for group in &mut wide.groups {
+        group.rows.iter_mut().for_each(|r| r.cells.extend(vec![cell.clone(); 14]));
+    }
+    let mut long = table();
+    let plain = row("method", RowKind::Run, [Some(0.5), Some(0.1), Some(0.2)]);
+    long.groups[0].rows.extend(vec![plain.clone(); 200]);
+    let one = Table {
+        groups: vec![Group { title: String::new(), ranked: true, rows: vec![plain] }],
+        notes: Vec::new(),
+        ..table()
+    };
+    for (name, table) in [("nasty", table()), ("wide", wide), ("long", long), ("one", one)] {
+        let tex = write(&table, Format::Latex, &Style { interval: true, ..Style::default() }).unwrap();
+        let Some(log) = built(dir.path(), name, &tex) else { return };
+        // a long table cannot be shrunk, because it breaks over pages
+        assert!(name == "long" || !log.contains("Overfull"), "{name}: {log}");
+        if let Ok(keep) = std::env::var("LOOK") {
+            std::fs::copy(dir.path().join(format!("{name}.pdf")), format!("{keep}/{name}.pdf")).unwrap();
+        }
+    }
+}

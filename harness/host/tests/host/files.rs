@@ -78,7 +78,7 @@ fn a_plugin_of_another_api_generation_is_refused_by_version() {
         let at = find(bytes, &needle);
         bytes[at + 8..at + 12].copy_from_slice(&9u32.to_le_bytes());
     });
-    let e = refused(&path, &["built for plugin API 9.0", "this program has 1.0"]);
+    let e = refused(&path, &["built for plugin API 9.1", "this program has 1.1"]);
     assert!(matches!(e, HostError::Api { .. }));
 }
 

@@ -70,6 +70,9 @@ fn check(what: &str, store: &ParamStore, grads: &GradStore) {
     }
 }
 
+/// Networks without tokens, which are never pre-trained by masking.
+const CNNS: [&str; 3] = ["efficientnet-b4", "resnet50", "xception"];
+
 fn build(name: &str, purpose: Purpose, store: &ParamStore, ctx: &RunCtx) -> Backbone {
     plugins().backbone(name, &config(name), purpose, store, "", ctx).unwrap()
 }
@@ -80,6 +83,9 @@ fn every_backbone_parameter_gets_a_gradient_or_is_frozen() {
     assert!(backbones.len() >= 3, "{backbones:?}");
     for name in &backbones {
         for purpose in [Purpose::Pretrain, Purpose::Downstream] {
+            if purpose == Purpose::Pretrain && CNNS.contains(&name.as_str()) {
+                continue; // refuses masking by design, with an error of its own
+            }
             // all of it, then with about half of the parameters frozen, here and there
             for some in [false, true] {
                 let store = ParamStore::new(&Device::Cpu, DType::F32, 3);
@@ -107,7 +113,8 @@ fn every_head_trains_what_it_says_with_gradients() {
     let heads = names(Kind::Head);
     assert!(heads.len() >= 2, "{heads:?}");
     for name in &heads {
-        let spec = tune_spec(name, &json!({}));
+        let config = if name == "knn" { json!({"k": 3}) } else { json!({}) };
+        let spec = tune_spec(name, &config);
         let place = Place::new();
         let (state, out) = (place.out(), place.out());
         let detector = Detector::build(&spec, &place.job(&state, &out, 0, &Silent), 6).unwrap();
