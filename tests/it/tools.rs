@@ -141,7 +141,7 @@ fn checkpoints_are_converted_there_and_back() {
     let convert = |more: &[&str]| b.run(&[&["checkpoint", "convert"], more].concat()).code(2).one_message(3);
     convert(&[text(&file), "weights.bin"]).stderr_has(".pth or .safetensors");
     convert(&["nowhere.pth", "x.pth"]).stderr_has("nowhere.pth");
-    convert(&["model.pth", "x.pth", "--root", "modle"]).stderr_has("modle");
+    convert(&["model.pth", "x.pth", "--root", "modle"]).stderr_has("the top level has the keys model");
     b.file("evil.pth", b"cposix\nsystem\n(S'touch pwned'\ntR.");
     convert(&["evil.pth", "x.pth"]).stderr_has("evil.pth");
     assert!(!b.path("pwned").exists() && !b.path("x.pth").exists());
