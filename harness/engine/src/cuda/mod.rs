@@ -1,6 +1,6 @@
 //! The operations on NVIDIA GPUs: kernels of ours, launched through candle's device, with their gradients.
 //!
-//! Each function here is the device form of one in [`crate::ops`] or [`crate::optim`], taken where [`applies`] says
+//! Each function here is the device form of one in [`crate::ops`] or [`crate::optim`], taken where `applies` says
 //! so: tensors on a GPU in f32 or bf16, parameters in f32 (the master copy) or in the type of the activations.
 //! Matrix products are cuBLAS through candle. Everything happens on the device's one stream, without copies to the
 //! processor; reductions have a fixed order. What has no kernel is a composition of candle operations, each of which
