@@ -2,11 +2,11 @@
 //!
 //! Goto's scheme (Goto & van de Geijn, 2008) with the two inner loops exchanged: `B` is packed once
 //! into panels of NR columns, each task packs its rows of `A` into panels of MR rows and multiplies
-//! panel by panel; a panel of `A` (21 KiB with AVX-512) stays in the first-level cache where one of
-//! `B` (48 KiB) would not. Depth is cut into equal blocks of at most KC: an element of `C` is the sum over blocks of the sum within a block, whatever
-//! the split over tasks, so the result does not depend on the number of threads.
+//! panel by panel, along the rows of `C`, which is the order in which `C` lies in memory. Depth is cut
+//! into equal blocks of at most KC: an element of `C` is the sum over blocks of the sum within a
+//! block, whatever the split over tasks, so the result does not depend on the number of threads.
 use super::epilogue::{Epilogue, Place};
-use super::pack::{Depth, Mat, PackTask, Packed, aligned, depth_of, pack, pack_panel, pack_rows, shape};
+use super::pack::{Depth, Mat, PackTask, Packed, aligned, depth_of, pack, pack_panels, pack_rows, shape};
 use super::parallel::{self, Shared};
 use super::scratch::Scratch;
 use super::{Isa, Kernel, Level, dispatch};
@@ -284,12 +284,9 @@ impl Kernel for StreamTask<'_> {
                     Right::Packed(all) => all.get().add(depth.start * width + panels.0 * depth.len * I::NR),
                     Right::Plain(b) => {
                         let right = aligned(buffer, kc * I::NR * (panels.1 - panels.0));
-                        for j in panels.0..panels.1 {
-                            let from = j * I::NR;
-                            let size = (depth.len, I::NR.min(n - from), n - from);
-                            let to = right.add((j - panels.0) * depth.len * I::NR);
-                            pack_panel::<I>(to, b, (depth.start, from), size, I::NR);
-                        }
+                        let from = panels.0 * I::NR;
+                        let size = (depth.len, n.min(panels.1 * I::NR) - from, n - from);
+                        pack_panels::<I>(right, b, (depth.start, from), size, I::NR);
                         right
                     }
                 };

@@ -109,7 +109,7 @@ impl Isa for Avx512 {
     const FMA: bool = true;
     const MR: usize = 14;
     const NR: usize = 32;
-    const KC: usize = 400;
+    const KC: usize = 200;
 
     #[inline(always)]
     unsafe fn tile(
@@ -197,8 +197,10 @@ unsafe fn tile_avx512<const R: usize>(
         }
         for k in 0..kc {
             let b = b.add(k * 32);
-            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(32 * 8).cast());
-            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(32 * 8 + 16).cast());
+            // both panels come from the second-level cache: together with C they are too large for the first
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(32 * 16).cast());
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(32 * 16 + 16).cast());
+            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(14 * (k + 32)).cast());
             let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
             for (r, acc) in acc.iter_mut().enumerate() {
                 let a = _mm512_set1_ps(*a.add(k * 14 + r));

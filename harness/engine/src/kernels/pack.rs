@@ -72,13 +72,13 @@ pub(crate) unsafe fn pack(level: Level, b: Mat, k: usize, n: usize) -> Packed {
     let panels = n.div_ceil(s.nr);
     let mut data = Scratch::new(panels * s.nr * k);
     let out = Shared::new(&mut data);
-    let groups = panels.div_ceil(4);
+    let groups = panels.div_ceil(ABREAST);
     let kc = depth_of(k, s.kc);
     parallel::for_each(groups * k.div_ceil(kc), k * n, |task| {
         let (depth, group) = (task / groups, task % groups);
-        let (from, first) = (depth * kc, group * 4);
+        let (from, first) = (depth * kc, group * ABREAST);
         let depth = (from, k.min(from + kc));
-        let task = PackTask { b, n, kc, depth, panels: (first, panels.min(first + 4)), out };
+        let task = PackTask { b, n, kc, depth, panels: (first, panels.min(first + ABREAST)), out };
         // SAFETY: each task writes its own panels of its own block of depth.
         unsafe { dispatch(level, task) }
     });
@@ -101,22 +101,54 @@ impl Kernel for PackTask {
         let width = self.n.div_ceil(I::NR) * I::NR;
         for pc in (self.depth.0..self.depth.1).step_by(self.kc) {
             let kc = self.kc.min(self.depth.1 - pc);
-            for j in self.panels.0..self.panels.1 {
-                let cols = I::NR.min(self.n - j * I::NR);
-                // SAFETY: panel j of the block at depth pc, sized in `pack`.
-                unsafe {
-                    let dst = self.out.get().add(pc * width + j * kc * I::NR);
-                    pack_panel::<I>(dst, self.b, (pc, j * I::NR), (kc, cols, self.n - j * I::NR), I::NR);
-                }
+            let first = self.panels.0 * I::NR;
+            let last = self.n.min(self.panels.1 * I::NR);
+            // SAFETY: panels of the block at depth pc, sized in `pack`.
+            unsafe {
+                let dst = self.out.get().add(pc * width + first * kc);
+                pack_panels::<I>(dst, self.b, (pc, first), (kc, last - first, self.n - first), I::NR);
             }
         }
     }
 }
 
-/// Packs `kc × count` of `m` from (k0, j0) as `[k][width]`, zero beyond `count`. Used for panels of
-/// `B`, and for panels of `A` through its transpose. `reach` columns exist from j0 on.
+/// Panels copied side by side: reading this much of each row in one go is what makes copying fast.
+const ABREAST: usize = 8;
+
+/// Packs `kc × count` of `m` from (k0, j0) as panels of `width` columns, one after the other, each `[k][width]` and zero
+/// beyond `count`. Used for panels of `B`, and for panels of `A` through its transpose. `reach` columns exist from j0 on.
 #[inline(always)]
-pub(super) unsafe fn pack_panel<I: Isa>(
+pub(super) unsafe fn pack_panels<I: Isa>(
+    dst: *mut f32,
+    m: Mat,
+    (k0, j0): (usize, usize),
+    (kc, count, reach): (usize, usize, usize),
+    width: usize,
+) {
+    // SAFETY: as for `pack_panel`, for each panel.
+    unsafe {
+        let mut from = 0;
+        while m.cs == 1 && from + 2 * width <= count {
+            let abreast = ((count - from) / width).min(ABREAST);
+            for k in 0..kc {
+                let (row, to) = (m.at(k0 + k, j0 + from), dst.add(from * kc + k * width));
+                for panel in 0..abreast {
+                    std::ptr::copy_nonoverlapping(row.add(panel * width), to.add(panel * kc * width), width);
+                }
+            }
+            from += abreast * width;
+        }
+        for j in (from..count).step_by(width) {
+            let size = (kc, width.min(count - j), reach - j);
+            pack_panel::<I>(dst.add(j * kc), m, (k0, j0 + j), size, width);
+        }
+    }
+}
+
+/// Packs `kc × count` of `m` from (k0, j0) as `[k][width]`, zero beyond `count`. `reach` columns
+/// exist from j0 on.
+#[inline(always)]
+unsafe fn pack_panel<I: Isa>(
     dst: *mut f32,
     m: Mat,
     (k0, j0): (usize, usize),
@@ -199,11 +231,9 @@ pub(super) unsafe fn pack_rows<I: Isa>(
     (first, last): (usize, usize),
     depth: Depth,
 ) {
-    for i in (first..last).step_by(I::MR) {
-        let size = (depth.len, I::MR.min(last - i), last - i);
-        // SAFETY: the panel lies inside the buffer, which holds whole panels of all rows.
-        unsafe { pack_panel::<I>(packed.add((i - first) * depth.len), a.t(), (depth.start, i), size, I::MR) };
-    }
+    let size = (depth.len, last - first, last - first);
+    // SAFETY: the buffer holds whole panels of all rows.
+    unsafe { pack_panels::<I>(packed, a.t(), (depth.start, first), size, I::MR) };
 }
 
 /// Room for `len` values at a cache line, kept in `buffer`.
