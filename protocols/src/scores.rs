@@ -71,6 +71,52 @@ impl ScoreRow {
     pub(crate) fn in_set(&self) -> String {
         format!("{}:{}", self.set, self.id())
     }
+
+    /// The row is well-formed.
+    ///
+    /// # Errors
+    /// A malformed identity, a label other than 0 or 1, a score that is not finite or not in [0, 1], a raw score that
+    /// is not finite.
+    pub fn check(&self) -> Result<()> {
+        if self.set.is_empty() {
+            let (id, value) = (self.id(), String::new());
+            return Err(Error::BadIdentity { id, part: "set", value, why: "is empty" });
+        }
+        check_identity(&self.in_set(), &self.dataset, &self.method, &self.video, &self.subjects)?;
+        if self.label > 1 {
+            return Err(Error::Label { id: self.in_set(), got: self.label });
+        }
+        for (column, value) in [("score", self.score), ("raw", self.raw)] {
+            if !value.is_finite() {
+                return Err(Error::NotFinite { id: self.in_set(), column, value });
+            }
+        }
+        if !(0.0..=1.0).contains(&self.score) {
+            return Err(Error::ScoreRange { id: self.in_set(), value: self.score });
+        }
+        Ok(())
+    }
+
+    /// Appends the row to the text of a score file, as one line.
+    pub fn push_line(&self, text: &mut String) {
+        let (frame, label, score, raw, people) = (
+            self.frame.to_string(),
+            self.label.to_string(),
+            self.score.to_string(),
+            self.raw.to_string(),
+            self.subjects.join(";"),
+        );
+        let cells: [&str; 9] =
+            [&self.set, &self.dataset, &self.method, &self.video, &frame, &label, &score, &raw, &people];
+        csv::push_record(text, cells);
+    }
+}
+
+/// The first line of a score file.
+pub fn score_header() -> String {
+    let mut text = String::new();
+    csv::push_record(&mut text, COLUMNS);
+    text
 }
 
 const COLUMNS: [&str; 9] =
@@ -87,26 +133,7 @@ pub fn check_scores(rows: &[ScoreRow]) -> Result<()> {
     }
     let mut seen = BTreeSet::new();
     for row in rows {
-        if row.set.is_empty() {
-            return Err(Error::BadIdentity {
-                id: row.id(),
-                part: "set",
-                value: String::new(),
-                why: "is empty",
-            });
-        }
-        check_identity(&row.in_set(), &row.dataset, &row.method, &row.video, &row.subjects)?;
-        if row.label > 1 {
-            return Err(Error::Label { id: row.in_set(), got: row.label });
-        }
-        for (column, value) in [("score", row.score), ("raw", row.raw)] {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { id: row.in_set(), column, value });
-            }
-        }
-        if !(0.0..=1.0).contains(&row.score) {
-            return Err(Error::ScoreRange { id: row.in_set(), value: row.score });
-        }
+        row.check()?;
         if !seen.insert((&row.set, &row.dataset, &row.method, &row.video, row.frame)) {
             return Err(Error::DuplicateSample { id: row.in_set() });
         }
@@ -158,22 +185,9 @@ pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
 /// The rows fail the checks, or the file cannot be written.
 pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
     check_scores(rows)?;
-    let mut text = String::with_capacity(rows.len() * 80);
-    csv::push_record(&mut text, COLUMNS);
-    for r in rows {
-        let (frame, label, score, raw, people) = (
-            r.frame.to_string(),
-            r.label.to_string(),
-            r.score.to_string(),
-            r.raw.to_string(),
-            r.subjects.join(";"),
-        );
-        csv::push_record(
-            &mut text,
-            [&r.set, &r.dataset, &r.method, &r.video, &frame, &label, &score, &raw, &people]
-                .map(String::as_str),
-        );
-    }
+    let mut text = score_header();
+    text.reserve(rows.len() * 80);
+    rows.iter().for_each(|row| row.push_line(&mut text));
     csv::write(path, &text)
 }
 

@@ -15,5 +15,6 @@ mod plugins;
 mod pretraining;
 mod resume;
 mod rules;
+mod score;
 mod store;
 mod tools;

@@ -45,6 +45,7 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Run(args) => commands::run::run(&args),
+        Command::Score(args) => commands::score::run(&args),
         Command::Features(args) => commands::features::run(&args),
         Command::Mask(args) => commands::mask::run(&args),
         Command::Metrics(args) => commands::metrics::run(&args),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batches::order;
 use crate::error::{Error, Result, at, bad_spec};
-use crate::score::row;
+use crate::scorer::row;
 use crate::spec::Validation;
 
 /// A checkpoint that a rule chose.
@@ -133,7 +133,10 @@ pub(crate) fn choose(chosen: &mut Chosens, this: &Chosen) {
 }
 
 /// The tensors of a published tuning unit that `rule` chose.
-pub(crate) fn chosen_tensors(unit: &Path, rule: Selection) -> Result<(Chosen, BTreeMap<String, Tensor>)> {
+///
+/// # Errors
+/// The folder is no such unit, or no checkpoint was chosen by the rule; the message names the rules there are.
+pub fn chosen_tensors(unit: &Path, rule: Selection) -> Result<(Chosen, BTreeMap<String, Tensor>)> {
     let path = unit.join(SELECTION);
     let text = std::fs::read_to_string(&path).map_err(at(&path))?;
     let all: Chosens =

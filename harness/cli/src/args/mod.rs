@@ -4,6 +4,7 @@
 //! the program needs. Each command's help ends with an example that works as it stands.
 
 mod leaderboard;
+mod score;
 mod selftest;
 mod tools;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
+pub(crate) use score::{Order, ScoreArgs};
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
     AuditArgs, CheckpointCommand, DataCommand, FeaturesArgs, Fit, MaskArgs, MetricsArgs, PluginCommand,
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Run an experiment: finished units are skipped, interrupted ones go on
     Run(RunArgs),
+    /// Score pictures, a data set or a protocol's sets with a tuned detector
+    Score(Box<ScoreArgs>),
     /// Features of pictures or arrays from any backbone with any checkpoint
     Features(Box<FeaturesArgs>),
     /// Show which patches a masking strategy hides

@@ -47,11 +47,11 @@ pub(crate) struct MaskArgs {
     test set of the protocol, label 1 = fake, score = P(fake)"
 )]
 pub(crate) struct MetricsArgs {
-    /// Protocol: an identifier, or a file
+    /// Protocol: an identifier, or a file. Without one, every set of the file is measured as it is
     #[arg(long, value_name = "P")]
-    pub(crate) protocol: String,
+    pub(crate) protocol: Option<String>,
     /// Fold of the protocol; needed only if it has several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "protocol")]
     pub(crate) fold: Option<String>,
     /// The scores
     #[arg(long, value_name = "CSV")]

@@ -172,7 +172,7 @@ pub(crate) fn check(
 }
 
 /// Where the data set is, from what was typed.
-fn source(dataset: &str, root: &Path, args: &SourceArgs) -> Result<Source> {
+pub(crate) fn source(dataset: &str, root: &Path, args: &SourceArgs) -> Result<Source> {
     let (Some(path), Some(label)) = (&args.path_column, &args.label_column) else {
         return Ok(Source::find(root, dataset, args.layout.as_deref(), args.frames.as_deref())?);
     };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use facebench_data::readers;
 use facebench_engine::{Device, Tensor, runtime};
-use facebench_protocols::{Manifest, Sample, Split, TestTransform};
+use facebench_protocols::{Sample, Split, TestTransform};
 use facebench_train::arrays::{ArrayFile, NpyRows};
 use facebench_train::encoder::Encoder;
 use facebench_train::frames::FrameReader;
@@ -93,7 +93,7 @@ fn open(args: &FeaturesArgs) -> Result<Input> {
         return Ok(Input::Array(NpyRows::open(file)?));
     }
     if let Some(file) = &args.manifest {
-        let samples = Manifest::read_csv(file)?.samples;
+        let samples = readers::manifest(file)?.samples;
         let ids = samples.iter().map(Sample::id).collect();
         return Ok(Input::Files(samples, ids));
     }

@@ -1,7 +1,10 @@
 //! `facebench metrics`: a protocol's numbers for scores from anywhere, by the code that scores our own runs.
 
 use anyhow::{Context as _, Result, anyhow};
-use facebench_protocols::{Fold, Protocol, ProtocolStamp, RunRecord, evaluate, read_scores};
+use facebench_protocols::{
+    Aggregation, Dev, Family, Fold, Metric, Protocol, ProtocolStamp, RunRecord, Selection, TestSet,
+    TestTransform, dataset, evaluate, read_scores,
+};
 use facebench_reports::{Run, tables};
 use serde_json::json;
 
@@ -14,9 +17,21 @@ use crate::{out, plan};
 /// Reads, evaluates, prints.
 pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     let format = report::format(&args.format)?;
-    let protocol = plan::protocol(&args.protocol, std::path::Path::new(""))?;
-    let fold = fold(&protocol, args.fold.as_deref())?;
     let rows = read_scores(&args.scores).with_context(|| args.scores.display().to_string())?;
+    let protocol = match &args.protocol {
+        Some(name) => plan::protocol(name, std::path::Path::new(""))?,
+        None => {
+            let mut sets: Vec<String> = Vec::new();
+            for row in rows.iter().filter(|r| r.set != "dev") {
+                if !sets.contains(&row.set) {
+                    sets.push(row.set.clone());
+                }
+            }
+            let family = rows.iter().find_map(|r| dataset(&r.dataset)).map(|d| d.family);
+            as_given(&sets, family.unwrap_or(Family::DeepfakeDetection))
+        }
+    };
+    let fold = fold(&protocol, args.fold.as_deref())?;
     let evaluation = evaluate(&protocol, fold, &rows).with_context(|| args.scores.display().to_string())?;
     for finding in &evaluation.findings {
         eprintln!("{}: {}", format!("{:?}", finding.severity).to_lowercase(), finding.message);
@@ -42,7 +57,7 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
             fingerprint: protocol.fingerprint(),
             fold: fold.name.clone(),
         }),
-        selection: Some(protocol.selection),
+        selection: args.protocol.is_some().then_some(protocol.selection),
         evaluation: Some(evaluation),
         ..RunRecord::default()
     };
@@ -53,8 +68,28 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
+/// Sets as they are in a file of scores, without a protocol: one fold that tests each of them. Nothing is said about
+/// training, so numbers made this way compare with nothing but each other.
+pub(crate) fn as_given(sets: &[String], family: Family) -> Protocol {
+    let tests = sets.iter().map(|name| TestSet { name: name.clone(), select: Vec::new(), in_domain: false });
+    let dev = Dev::Select(Vec::new());
+    let fold = Fold { name: "as given".into(), train: Vec::new(), dev, tests: tests.collect() };
+    Protocol {
+        id: "as-given".into(),
+        version: 1,
+        title: "Scores as they are: no protocol, nothing known about training".into(),
+        family,
+        folds: vec![fold],
+        aggregation: Aggregation::Mean,
+        selection: Selection::Last,
+        primary: Metric::VideoAuc,
+        test_transform: TestTransform::Direct,
+        notes: String::new(),
+    }
+}
+
 /// The named fold, or the only one.
-fn fold<'p>(protocol: &'p Protocol, name: Option<&str>) -> Result<&'p Fold> {
+pub(crate) fn fold<'p>(protocol: &'p Protocol, name: Option<&str>) -> Result<&'p Fold> {
     let names: Vec<String> = protocol.folds.iter().map(|f| f.name.clone()).collect();
     let found = match name {
         Some(name) => protocol.folds.iter().find(|f| f.name == name),

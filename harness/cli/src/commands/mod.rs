@@ -18,6 +18,7 @@ pub(crate) mod plugin_new;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod score;
 pub(crate) mod selftest;
 mod selftest_device;
 mod shared;

@@ -23,7 +23,7 @@ pub(crate) use build::{VERSION, build};
 pub(crate) use data::{DataPlan, Generate};
 pub(crate) use estimate::Estimate;
 pub(crate) use print::{commands, json, term};
-pub(crate) use resolve::protocol;
+pub(crate) use resolve::{protocol, stamp};
 
 use crate::config::Experiment;
 use crate::store::{self, Marker, Store, StoreError};

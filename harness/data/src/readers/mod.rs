@@ -214,6 +214,25 @@ impl Source {
         &self.root
     }
 
+    /// Everything there, for scoring: frames only.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self) -> Result<Manifest, Error> {
+        let (mut samples, mut film) = (Vec::new(), None);
+        self.each(None, &mut |clip| {
+            if let Media::Film(path) = &clip.media {
+                film.get_or_insert_with(|| path.clone());
+            }
+            samples.extend(clip.samples(&self.dataset));
+            Ok(())
+        })?;
+        match film {
+            Some(path) => Err(Error::layout(&path, "a film of which no frames were extracted", FRAMES_HINT)),
+            None => finish(&self.dataset, &self.place, &self.root, samples),
+        }
+    }
+
     /// Hands on the clips one by one. With `faults`, what is wrong with single files is noted there, else it stops.
     pub(crate) fn each(&self, faults: Option<&RefCell<Vec<Error>>>, sink: &mut Sink) -> Result<(), Error> {
         let place = Place {
@@ -259,19 +278,29 @@ fn unknown(dataset_id: &str) -> Error {
 /// [`Error::Duplicate`] with both files, [`Error::Layout`] for names outside the layout and for films without frames,
 /// and what [`Manifest::new`] refuses.
 pub fn load(root: &Path, dataset_id: &str) -> Result<Manifest, Error> {
-    let source = Source::find(root, dataset_id, None, None)?;
-    let (mut samples, mut film) = (Vec::new(), None);
-    source.each(None, &mut |clip| {
-        if let Media::Film(path) = &clip.media {
-            film.get_or_insert_with(|| path.clone());
-        }
-        samples.extend(clip.samples(dataset_id));
-        Ok(())
-    })?;
-    match film {
-        Some(path) => Err(Error::layout(&path, "a film of which no frames were extracted", FRAMES_HINT)),
-        None => finish(dataset_id, &source.place, root, samples),
-    }
+    Source::find(root, dataset_id, None, None)?.load()
+}
+
+/// Reads a manifest that `facebench data index` wrote, or any CSV with its columns; every file must be there.
+///
+/// # Errors
+/// As [`load`]; a column that is missing, with the nearest name.
+pub fn manifest(list: &Path) -> Result<Manifest, Error> {
+    let read = Manifest::read_csv(list)?;
+    let dataset_id = read.dataset.as_str();
+    let source = Source {
+        dataset: dataset_id.to_owned(),
+        layout: "manifest".into(),
+        place: list.to_path_buf(),
+        root: list.parent().unwrap_or(Path::new("")).to_path_buf(),
+        info: dataset(dataset_id),
+        list: None,
+        only: &[],
+        pictures: None,
+        reader: How::Manifest,
+    };
+    let found = source.load()?;
+    Ok(Manifest { synthetic: found.synthetic || read.synthetic, ..found })
 }
 
 /// What to do about films.
