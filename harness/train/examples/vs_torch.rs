@@ -116,10 +116,13 @@ fn inference(
     weights: BTreeMap<String, Tensor>,
     inputs: &BTreeMap<String, Tensor>,
 ) -> Outcome<Work> {
-    let (net, _store) = detector("infer", size, weights)?;
+    let (net, store) = detector("infer", size, weights)?;
     let images = inputs["images"].clone();
     net.ctx.eval();
-    Ok(Box::new(move || Ok(net.logits(&images)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)))
+    Ok(Box::new(move || {
+        let _weights = &store; // as in the program: packed weights are kept as long as the store that owns them lives
+        Ok(net.logits(&images)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+    }))
 }
 
 fn tuning(

@@ -25,6 +25,8 @@ pub struct Encoder {
     pub fresh: Vec<String>,
     backbone: Backbone,
     ctx: RunCtx,
+    /// Owns the weights: packed copies of them are kept as long as it lives.
+    _store: ParamStore,
 }
 
 impl Encoder {
@@ -58,7 +60,7 @@ impl Encoder {
         let published = Normalise { mean: info.mean, std: info.std };
         let normalise = given.and_then(|g| g.normalise).unwrap_or(published);
         ctx.eval();
-        Ok(Self { normalise, layout, fresh, backbone, ctx })
+        Ok(Self { normalise, layout, fresh, backbone, ctx, _store: store })
     }
 
     /// What the backbone is.

@@ -173,15 +173,16 @@ unsafe fn pack_panel<I: Isa>(
                 std::ptr::copy_nonoverlapping(m.at(k0 + k, j0), dst.add(k * width), width);
             }
         } else if m.rs == 1 && count == width && width >= 8 {
-            for k in (0..whole).step_by(8) {
-                let mut j = 0;
-                loop {
+            // eight rows at a time from one end to the other: few streams to read, and the panel stays in cache
+            let mut j = 0;
+            loop {
+                for k in (0..whole).step_by(8) {
                     I::transpose8(m.at(k0 + k, j0 + j), m.cs, dst.add(k * width + j), width);
-                    if j + 8 == width {
-                        break;
-                    }
-                    j = (j + 8).min(width - 8); // the last group may overlap the one before
                 }
+                if j + 8 == width {
+                    break;
+                }
+                j = (j + 8).min(width - 8); // the last group may overlap the one before
             }
             slow(whole);
         } else if m.rs == 1 && count == width && reach >= 8 {
