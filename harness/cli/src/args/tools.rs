@@ -192,7 +192,7 @@ pub(crate) struct AuditArgs {
     /// Only this fold
     #[arg(long, value_name = "NAME")]
     pub(crate) fold: Option<String>,
-    /// Folder under the data root that is pre-trained on; may be given several times
+    /// Folder or packed shard under the data root that is pre-trained on; may be given several times
     #[arg(long, value_name = "DIR")]
     pub(crate) pretrain: Vec<String>,
     /// Keep the pictures' prints here, so that they are read once; for a run's, RUNS/.prints

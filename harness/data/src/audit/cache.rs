@@ -1,4 +1,5 @@
-//! Prints of many pictures, kept in a file named by the digest of their paths, sizes and times of change.
+//! Prints of many pictures, kept in a file named by the digest of their paths, sizes and times of change (of a shard:
+//! by its own digest).
 //!
 //! A picture that changed gives another digest and is read again. The file is written beside and renamed, and one that is
 //! not whole is made anew; so several processes may share a folder.
@@ -11,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::print::Print;
 use crate::Error;
+use crate::shard::Shard;
 
 const MAGIC: &[u8; 8] = b"FBPRINT1";
 /// Bytes of a print on disk: digest, two hashes, blank or not read.
@@ -29,16 +31,43 @@ pub fn prints(
     stop: &AtomicBool,
     tick: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<Vec<Option<Print>>>, Error> {
-    let digest = digest(pictures);
+    kept(&digest(pictures), pictures.len(), folder, stop, tick, &|i| Print::of(pictures[i]).ok())
+}
+
+/// The prints of a shard's faces, as [`prints`]; kept by the shard's digest, wherever it lies.
+///
+/// # Errors
+/// The cache cannot be written.
+pub fn shard_prints(
+    shard: &Shard,
+    folder: Option<&Path>,
+    stop: &AtomicBool,
+    tick: &(dyn Fn(u64) + Sync),
+) -> Result<Option<Vec<Option<Print>>>, Error> {
+    kept(shard.digest(), shard.len(), folder, stop, tick, &|i| {
+        let record = shard.read(i).ok()?;
+        Print::of_bytes(&record.image, &shard.origin(i)).ok()
+    })
+}
+
+/// Prints from the file named by `digest`, or made one by one and put there.
+fn kept(
+    digest: &str,
+    count: usize,
+    folder: Option<&Path>,
+    stop: &AtomicBool,
+    tick: &(dyn Fn(u64) + Sync),
+    one: &(dyn Fn(usize) -> Option<Print> + Sync),
+) -> Result<Option<Vec<Option<Print>>>, Error> {
     let file = folder.map(|f| f.join(format!("prints-{}.bin", &digest[..32])));
-    if let Some(known) = file.as_deref().and_then(|f| read(f, pictures.len())) {
+    if let Some(known) = file.as_deref().and_then(|f| read(f, count)) {
         return Ok(Some(known));
     }
     let done = AtomicU64::new(0);
-    let made: Vec<Option<Print>> = pictures
-        .par_iter()
-        .map(|path| {
-            let print = if stop.load(Ordering::Relaxed) { None } else { Print::of(path).ok() };
+    let made: Vec<Option<Print>> = (0..count)
+        .into_par_iter()
+        .map(|i| {
+            let print = if stop.load(Ordering::Relaxed) { None } else { one(i) };
             tick(done.fetch_add(1, Ordering::Relaxed) + 1);
             print
         })

@@ -10,11 +10,12 @@ use std::sync::atomic::AtomicBool;
 
 use facebench_protocols::{Assembled, Finding, Sample, Severity, dataset};
 
-use super::cache::prints;
+use super::cache::{prints, shard_prints};
 use super::near::Near;
 use super::print::{NEAR_D, Print};
 use crate::Error;
-use crate::readers::PretrainItem;
+use crate::readers::{PretrainItem, pretrain_folders};
+use crate::shard::{Shard, is_shard};
 
 /// Which side of the walls a part is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,8 @@ pub struct Part {
     pub side: Side,
     /// The pictures.
     pub items: Vec<Item>,
+    /// The shard that holds them, in its order; none for files.
+    pub shard: Option<PathBuf>,
 }
 
 /// A picture.
@@ -53,25 +56,52 @@ pub struct Item {
     pub people: Vec<String>,
 }
 
+/// What a model was pre-trained on: a folder of faces or a packed shard.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    name: String,
+    items: Vec<PretrainItem>,
+    shard: Option<PathBuf>,
+}
+
+impl Seen {
+    /// Lists the faces at `root`; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`pretrain_folders`] and [`Shard::open`].
+    pub fn open(name: &str, root: &Path) -> Result<Self, Error> {
+        if !is_shard(root) {
+            let items = pretrain_folders(&[root.to_path_buf()])?.items;
+            return Ok(Self { name: name.to_owned(), items, shard: None });
+        }
+        let shard = Shard::open(root)?;
+        let item = |i| PretrainItem { id: shard.id(i).to_owned(), image: shard.origin(i), parsing: None };
+        let items = (0..shard.len()).map(item).collect();
+        Ok(Self { name: name.to_owned(), items, shard: Some(root.to_path_buf()) })
+    }
+}
+
 /// Sets that show people of FaceForensics++.
 const FFPP: &str = "faceforensics";
 /// Built on FF++ originals, with a split of its own.
 const ON_FFPP: [&str; 1] = ["deeperforensics"];
 
-/// The parts of an assembled fold and of pre-training folders (name, pictures).
+/// The parts of an assembled fold and of pre-training sets.
 #[must_use]
-pub fn parts(assembled: &Assembled, pretrained: &[(String, Vec<PretrainItem>)]) -> Vec<Part> {
+pub fn parts(assembled: &Assembled, pretrained: &[Seen]) -> Vec<Part> {
     let of = |name: &str, side, samples: &[Sample]| Part {
         name: name.to_owned(),
         side,
         items: samples.iter().map(item).collect(),
+        shard: None,
     };
     let mut out: Vec<Part> = pretrained
         .iter()
-        .map(|(name, items)| Part {
-            name: format!("pre-training on {name}"),
+        .map(|seen| Part {
+            name: format!("pre-training on {}", seen.name),
             side: Side::Pretrain,
-            items: items.iter().map(|i| unlabelled(name, i)).collect(),
+            items: seen.items.iter().map(|i| unlabelled(&seen.name, i)).collect(),
+            shard: seen.shard.clone(),
         })
         .collect();
     out.push(of("train", Side::Train, &assembled.train));
@@ -101,7 +131,7 @@ fn unlabelled(set: &str, picture: &PretrainItem) -> Item {
 /// Compares the parts, and says in one sentence what was compared. `None` if `stop` was raised.
 ///
 /// # Errors
-/// The cache of prints cannot be written.
+/// The cache of prints cannot be written, or a shard not be opened.
 pub fn leakage(
     parts: &[Part],
     cache: Option<&Path>,
@@ -109,7 +139,7 @@ pub fn leakage(
     tick: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<(Vec<Finding>, String)>, Error> {
     let mut sets: BTreeMap<&str, BTreeSet<&Path>> = BTreeMap::new();
-    for item in parts.iter().flat_map(|p| &p.items) {
+    for item in parts.iter().filter(|p| p.shard.is_none()).flat_map(|p| &p.items) {
         sets.entry(&item.set).or_default().insert(&item.path);
     }
     let mut known: HashMap<&Path, Print> = HashMap::new();
@@ -117,6 +147,12 @@ pub fn leakage(
         let pictures: Vec<&Path> = pictures.iter().copied().collect();
         let Some(made) = prints(&pictures, cache, stop, tick)? else { return Ok(None) };
         known.extend(pictures.into_iter().zip(made).filter_map(|(path, print)| Some((path, print?))));
+    }
+    for part in parts {
+        let Some(file) = &part.shard else { continue };
+        let Some(made) = shard_prints(&Shard::open(file)?, cache, stop, tick)? else { return Ok(None) };
+        let paths = part.items.iter().map(|i| i.path.as_path());
+        known.extend(paths.zip(made).filter_map(|(path, print)| Some((path, print?))));
     }
     let mut findings = few_shot(parts);
     for seen in parts.iter().filter(|p| p.side < Side::Test) {

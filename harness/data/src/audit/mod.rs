@@ -12,7 +12,7 @@ mod print;
 #[cfg(test)]
 mod tests;
 
-pub use cache::prints;
-pub use leakage::{Item, Part, Side, leakage, parts};
+pub use cache::{prints, shard_prints};
+pub use leakage::{Item, Part, Seen, Side, leakage, parts};
 pub use near::Near;
 pub use print::Print;

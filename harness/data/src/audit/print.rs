@@ -45,9 +45,17 @@ impl Print {
             Some(bytes) => bytes,
             None => std::fs::read(path).map_err(Error::io("read", path))?,
         };
-        let picture = decode_bytes(&bytes, path)?;
+        Self::of_bytes(&bytes, path)
+    }
+
+    /// Hashes a picture that was read; `path` is for messages.
+    ///
+    /// # Errors
+    /// It cannot be decoded.
+    pub fn of_bytes(bytes: &[u8], path: &Path) -> Result<Self, Error> {
+        let picture = decode_bytes(bytes, path)?;
         let mut half = [0; 16];
-        half.copy_from_slice(&Sha256::digest(&bytes)[..16]);
+        half.copy_from_slice(&Sha256::digest(bytes)[..16]);
         Ok(Self { bytes: half, ..Self::of_picture(&picture) })
     }
 

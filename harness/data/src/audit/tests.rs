@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use facebench_protocols::rng::Stream;
-use facebench_protocols::{Finding, Severity};
+use facebench_protocols::{Assembled, Finding, Severity};
 use proptest::prelude::*;
 
 use super::*;
@@ -38,7 +38,7 @@ fn part(name: &str, side: Side, files: &[(&Path, &[&str])]) -> Part {
         path: path.to_path_buf(),
         people: people.iter().map(|p| (*p).to_owned()).collect(),
     };
-    Part { name: name.into(), side, items: files.iter().map(item).collect() }
+    Part { name: name.into(), side, items: files.iter().map(item).collect(), shard: None }
 }
 
 fn found(parts: &[Part], cache: Option<&Path>) -> Vec<Finding> {
@@ -145,6 +145,41 @@ fn prints_are_kept_and_made_again_when_a_picture_changes() {
     shelf.put("a", &waves(9, 80));
     assert_ne!(get()[0], first[0]);
     assert!(prints(&files, None, &AtomicBool::new(true), &|_| ()).unwrap().is_none(), "stopped");
+}
+
+/// A packed pre-training set is looked into like its folder, and its prints are kept by its digest.
+#[test]
+fn a_shard_leaks_what_its_folder_leaks() {
+    let shelf = Shelf::new();
+    let root = shelf.dir.path().join("FF++_o");
+    std::fs::create_dir_all(root.join("images")).unwrap();
+    for (name, seed) in [("000_frame_1", 1), ("001_frame_1", 2)] {
+        encode_png(&root.join(format!("images/{name}.png")), &waves(seed, 64)).unwrap();
+    }
+    let (packed, quiet) = (shelf.dir.path().join("FF++_o.fbshard"), AtomicBool::new(false));
+    crate::shard::pack(std::slice::from_ref(&root), &packed, 1, &quiet, &|_, _| {}).unwrap().unwrap();
+    let copy = shelf.put("copy", &waves(1, 64));
+    let smaller = shelf.put("smaller", &resize(&waves(2, 64), 50, 50, Filter::Bilinear));
+    let tested = part("T", Side::Test, &[(&copy, &["000"]), (&smaller, &["777"])]);
+    let nothing = Assembled { train: vec![], dev: vec![], tests: vec![], synthetic: true };
+    let cache = shelf.dir.path().join("cache");
+    let against = |root: &Path| {
+        let seen = Seen::open("FF++_o", root).unwrap();
+        let mut all = parts(&nothing, &[seen]);
+        all.push(tested.clone());
+        found(&all, Some(&cache))
+    };
+    let folder = against(&root);
+    assert_eq!(codes(&folder).len(), 3, "bytes, likeness, people: {folder:?}");
+    assert_eq!(against(&packed), folder);
+    std::fs::remove_dir_all(&root).unwrap();
+    let moved = shelf.dir.path().join("moved.fbshard");
+    std::fs::rename(&packed, &moved).unwrap();
+    let before = std::fs::read_dir(&cache).unwrap().count();
+    assert_eq!(against(&moved), folder);
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), before, "the cache answered");
+    let error = Seen::open("gone", &packed).unwrap_err().to_string();
+    assert!(error.contains("FF++_o.fbshard"), "{error}");
 }
 
 proptest! {

@@ -192,6 +192,12 @@ impl Shard {
         &self.ids[start..self.entries[i].id_end as usize]
     }
 
+    /// How messages name face `i`: `faces.fbshard[12 set/name]`. Panics beyond the last.
+    #[must_use]
+    pub fn origin(&self, i: usize) -> PathBuf {
+        PathBuf::from(format!("{}[{i} {}]", self.path.display(), self.id(i)))
+    }
+
     /// Whether face `i` has a parsing map. Panics beyond the last.
     #[must_use]
     pub fn has_map(&self, i: usize) -> bool {
@@ -280,7 +286,7 @@ pub fn check(path: &Path, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Checke
     let faults: Vec<String> = (0..shard.len())
         .into_par_iter()
         .filter_map(|i| {
-            let decoded = shard.read(i).and_then(|r| decode_bytes(&r.image, &label(&shard, i)));
+            let decoded = shard.read(i).and_then(|r| decode_bytes(&r.image, &shard.origin(i)));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             decoded.err().map(|e| e.to_string())
         })
@@ -298,11 +304,6 @@ pub fn check(path: &Path, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Checke
         checked.faults.push(what);
     }
     Ok(checked)
-}
-
-/// How messages name an image inside a shard: `faces.fbshard[12 set/name]`.
-pub(super) fn label(shard: &Shard, i: usize) -> PathBuf {
-    PathBuf::from(format!("{}[{i} {}]", shard.path.display(), shard.id(i)))
 }
 
 /// Checksum over several parts, as if they followed each other.

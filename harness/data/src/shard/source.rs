@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Shard;
-use super::read::{hex, is_shard, label};
+use super::read::{hex, is_shard};
 use crate::image::{Rgb, decode, decode_bytes};
 use crate::parsing::{self, ParsingMap};
 use crate::readers::{PretrainItem, pretrain_folders};
@@ -65,7 +65,7 @@ impl Set {
     fn origin(&self, i: usize) -> PathBuf {
         match &self.faces {
             Faces::Folder(items) => items[i].image.clone(),
-            Faces::Packed(shard) => label(shard, i),
+            Faces::Packed(shard) => shard.origin(i),
         }
     }
 
@@ -78,7 +78,7 @@ impl Set {
             }
             Faces::Packed(shard) => {
                 let record = shard.read(i)?;
-                Ok((decode_bytes(&record.image, &label(shard, i))?, record.map.filter(|_| with_map)))
+                Ok((decode_bytes(&record.image, &shard.origin(i))?, record.map.filter(|_| with_map)))
             }
         }
     }
