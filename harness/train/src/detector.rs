@@ -184,17 +184,16 @@ impl<'p> Detector<'p> {
         trained.chain(self.store.states()).chain(measured).collect()
     }
 
-    /// Numbers of parameters; what was measured is none.
+    /// Numbers of parameters; what was measured and running statistics are none.
     pub fn count(&self) -> Params {
         let count = self.store.count();
-        let measured: usize = self
-            .store
-            .tensors()
-            .iter()
-            .filter(|(n, _)| n.starts_with(fit::PREFIX))
-            .map(|(_, t)| t.elem_count())
-            .sum();
-        Params { total: count.total - measured as u64, trained: count.trainable }
+        let states = self.store.states();
+        let of = |(name, tensor): (&String, &Tensor)| {
+            let none = name.starts_with(fit::PREFIX) || states.contains_key(name);
+            if none { tensor.elem_count() } else { 0 }
+        };
+        let none: usize = self.store.tensors().iter().map(of).sum();
+        Params { total: count.total - none as u64, trained: count.trainable }
     }
 
     /// Prepares a training step.

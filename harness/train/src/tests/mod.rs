@@ -1,5 +1,6 @@
 //! Tests that need real plugins: golden trajectories and whole runs on tiny synthetic faces.
 
+mod cnn;
 mod dino;
 mod golden;
 mod gradients;

@@ -9,8 +9,8 @@ use facebench_plugin::nn::tower::IMAGENET;
 use facebench_plugin::nn::{BatchNorm, Conv, ConvNorm, Pad};
 use facebench_plugin::prelude::*;
 
-/// Blocks and inner width of the four stages.
-const STAGES: [(usize, usize); 4] = [(3, 64), (4, 128), (6, 256), (3, 512)];
+/// Blocks of the four stages; each has twice the inner width of the one before.
+const STAGES: [usize; 4] = [3, 4, 6, 3];
 /// Outer width over inner width.
 const EXPANSION: usize = 4;
 
@@ -19,6 +19,8 @@ config! {
     pub struct ResNetConfig {
         /// input side in pixels
         image: usize = 224,
+        /// channels after the first convolution; other than 64 for comparisons with other implementations
+        width: usize = 64,
     }
 }
 
@@ -82,12 +84,17 @@ impl Backbone for ResNet {
         if cfg.image < 32 {
             bail!("image {} is smaller than 32", cfg.image);
         }
-        Ok(nn::cnn_info(cfg.image, cfg.image.div_ceil(32), 512 * EXPANSION, STAGES.len(), IMAGENET))
+        if cfg.width == 0 {
+            bail!("width is 0, expected at least 1");
+        }
+        let width = (cfg.width << (STAGES.len() - 1)) * EXPANSION;
+        Ok(nn::cnn_info(cfg.image, cfg.image.div_ceil(32), width, STAGES.len(), IMAGENET))
     }
 
     fn create(cfg: ResNetConfig, p: &Params, _: &Ctx) -> Result<Self> {
-        let (mut input, mut blocks) = (64, Vec::new());
-        for (stage, (count, inner)) in STAGES.into_iter().enumerate() {
+        let (mut input, mut blocks) = (cfg.width, Vec::new());
+        for (stage, count) in STAGES.into_iter().enumerate() {
+            let inner = cfg.width << stage;
             for i in 0..count {
                 let stride = if stage > 0 && i == 0 { 2 } else { 1 };
                 blocks.push(Bottleneck::new(
@@ -99,7 +106,7 @@ impl Backbone for ResNet {
                 input = inner * EXPANSION;
             }
         }
-        Ok(Self { stem: conv_norm((3, 64), 7, 2, ("conv1", "bn1"), p)?, blocks, image: cfg.image })
+        Ok(Self { stem: conv_norm((3, cfg.width), 7, 2, ("conv1", "bn1"), p)?, blocks, image: cfg.image })
     }
 
     fn embed(&self, images: &Tensor, keep: Option<&Tensor>, ctx: &Ctx) -> Result<Tensor> {
@@ -148,6 +155,7 @@ mod tests {
     fn the_description_is_consistent() {
         testing::check_backbone::<ResNet>("").unwrap();
         testing::check_backbone::<ResNet>(r#"{"image": 100}"#).unwrap();
+        testing::check_backbone::<ResNet>(r#"{"image": 32, "width": 4}"#).unwrap();
         assert_eq!(ResNet::layer_id(&ResNetConfig::default(), "layer3.5.bn1.weight").unwrap(), 3);
         assert_eq!(ResNet::layer_id(&ResNetConfig::default(), "bn1.weight").unwrap(), 0);
     }
