@@ -80,6 +80,6 @@ pub mod prelude {
         Backbone, BackboneInfo, Component, Config, Context, Ctx, CustomFn, Dtype, Error, FeatureSpec,
         Features, Head, HeadOutput, Init, Join, KeyMap, Level, LowRank, MaskInput, Masking, Params,
         ParsingView, Purpose, Resize, Result, Rng, Scope, Tensor, bail, choice, config, export_plugin, face,
-        masks, nn,
+        masks, nn, vit_config,
     };
 }

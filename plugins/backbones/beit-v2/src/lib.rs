@@ -9,7 +9,7 @@
 
 use facebench_plugin::nn::keys::{self, layout, pairs, strings};
 use facebench_plugin::nn::tower::{self, Cover, QkvBias, Tower, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -32,25 +32,11 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings of BEiT v2.
-    pub struct BeitConfig {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
+    pub struct BeitConfig(Size = Size::Base) {
         /// how tokens become one vector
         pooling: Pooling = Pooling::Mean,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -60,9 +46,7 @@ impl BeitConfig {
             Size::Base => (224, 16, 768, 12, 12),
             Size::Large => (224, 16, 1024, 24, 16),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 
     fn options(&self, dims: &VitDims) -> TowerOptions {

@@ -6,7 +6,7 @@
 
 use facebench_plugin::nn::clip;
 use facebench_plugin::nn::tower::{self, Mlp, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -41,29 +41,15 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings.
-    pub struct ClipConfig {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base16,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
+    pub struct ClipConfig(Size = Size::Base16) {
         /// width of the projected feature
         projection: Option<usize> = None,
         /// how tokens become one vector
         pooling: Pooling = Pooling::Projected,
         /// activation of the MLP
         activation: Activation = Activation::QuickGelu,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -74,9 +60,7 @@ impl ClipConfig {
             Size::Base32 => (224, 32, 768, 12, 12),
             Size::Large14 => (224, 14, 1024, 24, 16),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 
     fn projection(&self) -> Option<usize> {

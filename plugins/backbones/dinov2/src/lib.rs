@@ -8,7 +8,7 @@
 
 use facebench_plugin::nn::keys::{self, layout, pairs};
 use facebench_plugin::nn::tower::{self, Mlp, Tower, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -35,27 +35,13 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings of DINOv2.
-    pub struct DinoV2Config {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base,
+    pub struct DinoV2Config(Size = Size::Base) {
         /// with or without registers
         variant: Variant = Variant::Plain,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
         /// width of the MLP's hidden layer
         hidden: Option<usize> = None,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -67,9 +53,7 @@ impl DinoV2Config {
             Size::Large => (224, 14, 1024, 24, 16),
             Size::Giant => (224, 14, 1536, 40, 24),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 
     fn options(&self, dims: &VitDims) -> TowerOptions {

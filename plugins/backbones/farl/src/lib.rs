@@ -6,7 +6,7 @@
 
 use facebench_plugin::nn::clip;
 use facebench_plugin::nn::tower::{self, Mlp, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -37,29 +37,15 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings.
-    pub struct FarlConfig {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base16,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
+    pub struct FarlConfig(Size = Size::Base16) {
         /// width of the projected feature
         projection: Option<usize> = None,
         /// how tokens become one vector
         pooling: Pooling = Pooling::Cls,
         /// activation of the MLP
         activation: Activation = Activation::QuickGelu,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -68,9 +54,7 @@ impl FarlConfig {
         let (image, patch, width, depth, heads) = match self.size {
             Size::Base16 => (224, 16, 768, 12, 12),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 
     fn projection(&self) -> Option<usize> {

@@ -17,32 +17,17 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings of MAE.
-    pub struct MaeConfig {
-        /// named size; the dimensions below override its parts
-        size: vit::Size = vit::Size::Base,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
+    pub struct MaeConfig(vit::Size = vit::Size::Base) {
         /// how tokens become one vector
         pooling: Pooling = Pooling::Mean,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
 impl MaeConfig {
     fn dims(&self) -> Result<vit::VitDims> {
-        let Self { image, patch, width, depth, heads, .. } = *self;
-        vit::VitDims::resolve(self.size, 6, vit::Overrides { image, patch, width, depth, heads })
+        vit::VitDims::resolve(self.size, 6, self.overrides())
     }
 }
 

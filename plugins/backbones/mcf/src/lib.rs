@@ -7,7 +7,7 @@
 
 use facebench_plugin::nn::keys::{layout, strings};
 use facebench_plugin::nn::tower::{self, Tower, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -28,25 +28,11 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings of MCF.
-    pub struct McfConfig {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
+    pub struct McfConfig(Size = Size::Base) {
         /// how tokens become one vector
         pooling: Pooling = Pooling::Cls,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -55,9 +41,7 @@ impl McfConfig {
         let (image, patch, width, depth, heads) = match self.size {
             Size::Base => (224, 16, 768, 12, 12),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 }
 

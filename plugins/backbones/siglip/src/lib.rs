@@ -6,7 +6,7 @@
 
 use facebench_plugin::nn::keys::{self, layout, pairs};
 use facebench_plugin::nn::tower::{self, Mlp, Tower, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -31,27 +31,13 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings of SigLIP.
-    pub struct SiglipConfig {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base16,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
+    pub struct SiglipConfig(Size = Size::Base16) {
         /// width of the MLP's hidden layer
         hidden: Option<usize> = None,
         /// activation of the MLPs
         activation: Activation = Activation::GeluTanh,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -62,9 +48,7 @@ impl SiglipConfig {
             Size::Large16 => (256, 16, 1024, 24, 16),
             Size::So400m14 => (378, 14, 1152, 27, 16),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 
     fn options(&self, dims: &VitDims) -> TowerOptions {

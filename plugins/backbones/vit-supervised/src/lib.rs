@@ -7,7 +7,7 @@
 
 use facebench_plugin::nn::keys::{self, layout, pairs};
 use facebench_plugin::nn::tower::{self, Cover, Tower, TowerOptions};
-use facebench_plugin::nn::vit::{Overrides, VitDims};
+use facebench_plugin::nn::vit::VitDims;
 use facebench_plugin::prelude::*;
 
 choice! {
@@ -50,27 +50,13 @@ choice! {
     }
 }
 
-config! {
+vit_config! {
     /// Settings of supervised vision transformers.
-    pub struct SupervisedConfig {
-        /// named size; the dimensions below override its parts
-        size: Size = Size::Base,
+    pub struct SupervisedConfig(Size = Size::Base) {
         /// which of the published kinds
         variant: Variant = Variant::Vit,
         /// normalisation; `half` for `vit`, `imagenet` for the others if absent. DeiT without distillation needs `imagenet`
         statistics: Option<Statistics> = None,
-        /// input side in pixels
-        image: Option<usize> = None,
-        /// patch side in pixels
-        patch: Option<usize> = None,
-        /// width of a token
-        width: Option<usize> = None,
-        /// number of blocks
-        depth: Option<usize> = None,
-        /// attention heads
-        heads: Option<usize> = None,
-        /// stochastic depth of the last block while tuning
-        drop_path: f64 = 0.0,
     }
 }
 
@@ -84,9 +70,7 @@ impl SupervisedConfig {
             Size::Large => (224, 16, 1024, 24, 16),
             Size::Huge => (224, 14, 1280, 32, 16),
         };
-        let Self { image: i, patch: p, width: w, depth: d, heads: h, .. } = *self;
-        let over = Overrides { image: i, patch: p, width: w, depth: d, heads: h };
-        VitDims { image, patch, width, depth, heads }.with(over)
+        VitDims { image, patch, width, depth, heads }.with(self.overrides())
     }
 
     fn options(&self, dims: &VitDims) -> TowerOptions {

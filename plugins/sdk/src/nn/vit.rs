@@ -238,6 +238,47 @@ pub fn names(depth: usize) -> Vec<String> {
     names
 }
 
+/// Declares the settings of a vision transformer: a named size, the dimensions that override its parts, what the
+/// component has of its own, and `drop_path`. `overrides()` gives the dimensions.
+/// `vit_config! { /// Settings.
+/// pub struct MyConfig(vit::Size = vit::Size::Base) { /// its own
+/// pooling: Pooling = Pooling::Mean, } }`.
+#[macro_export]
+macro_rules! vit_config {
+    ($(#[$meta:meta])* $vis:vis struct $Name:ident($Size:ty = $size:expr) {
+        $( $(#[doc = $doc:literal])* $field:ident : $ty:ty = $default:expr ),* $(,)?
+    }) => {
+        $crate::config! {
+            $(#[$meta])*
+            $vis struct $Name {
+                /// named size; the dimensions below override its parts
+                size: $Size = $size,
+                /// input side in pixels
+                image: Option<usize> = None,
+                /// patch side in pixels
+                patch: Option<usize> = None,
+                /// width of a token
+                width: Option<usize> = None,
+                /// number of blocks
+                depth: Option<usize> = None,
+                /// attention heads
+                heads: Option<usize> = None,
+                $( $(#[doc = $doc])* $field: $ty = $default, )*
+                /// stochastic depth of the last block while tuning
+                drop_path: f64 = 0.0,
+            }
+        }
+
+        impl $Name {
+            /// The dimensions that were given.
+            fn overrides(&self) -> $crate::nn::vit::Overrides {
+                let Self { image, patch, width, depth, heads, .. } = *self;
+                $crate::nn::vit::Overrides { image, patch, width, depth, heads }
+            }
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
