@@ -112,7 +112,9 @@ const FILES: &[(&str, &str)] = files! {
     "cdfv2-noyt" "cdfpp" "cdfpp-noyt" "dfdc" "dfdcp" "wdf" "deeperforensics" "uadfv" "diff-t2i" "diff-i2i"
     "diff-fs" "diff-fe" "fas-msu" "fas-casia" "fas-replay" "fas-oulu" "fas-msu-shot5" "fas-casia-shot5"
     "fas-replay-shot5" "fas-oulu-shot5" "fas-celeb" "fas-wmca" "fas-cefa" "fas-surf" "fas-wmca-shot5"
-    "fas-cefa-shot5" "fas-surf-shot5" "msu" "casia" "replay" "oulu" "oulu-p1" "oulu-p2" "celeba-spoof" "own"
+    "fas-cefa-shot5" "fas-surf-shot5" "msu" "casia" "replay" "oulu" "oulu-p1" "oulu-p2" "oulu-p3-1" "oulu-p3-2" "oulu-p3-3"
+    "oulu-p3-4" "oulu-p3-5" "oulu-p3-6" "oulu-p4-1" "oulu-p4-2" "oulu-p4-3" "oulu-p4-4" "oulu-p4-5" "oulu-p4-6"
+    "celeba-spoof" "own"
 };
 
 static DATASETS: LazyLock<Vec<DatasetInfo>> = LazyLock::new(|| {

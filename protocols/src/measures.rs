@@ -37,10 +37,16 @@ pub enum Metric {
     TprAtFpr1,
     /// Balanced accuracy over videos at 0.5.
     BalancedAcc,
+    /// APCER of the worst attack species at the development threshold; anti-spoofing only, as the next two.
+    ApcerDev,
+    /// BPCER at the development threshold.
+    BpcerDev,
+    /// ACER: the mean of the two.
+    AcerDev,
 }
 
 /// Metrics with the names they have in files.
-const METRICS: [(Metric, &str); 8] = [
+const METRICS: [(Metric, &str); 11] = [
     (Metric::FrameAuc, "frame-auc"),
     (Metric::VideoAuc, "video-auc"),
     (Metric::FrameEer, "frame-eer"),
@@ -49,6 +55,9 @@ const METRICS: [(Metric, &str); 8] = [
     (Metric::HterOracle, "hter-oracle"),
     (Metric::TprAtFpr1, "tpr-at-fpr1"),
     (Metric::BalancedAcc, "balanced-acc"),
+    (Metric::ApcerDev, "apcer-dev"),
+    (Metric::BpcerDev, "bpcer-dev"),
+    (Metric::AcerDev, "acer-dev"),
 ];
 
 impl Metric {
@@ -64,7 +73,7 @@ impl Metric {
 
     /// Whether larger is better.
     pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::FrameEer | Self::VideoEer | Self::HterDev | Self::HterOracle)
+        matches!(self, Self::FrameAuc | Self::VideoAuc | Self::TprAtFpr1 | Self::BalancedAcc)
     }
 
     /// Column heading; the unit is a fraction in [0, 1].
@@ -78,11 +87,15 @@ impl Metric {
             Self::HterOracle => "HTER (oracle threshold)",
             Self::TprAtFpr1 => "TPR@FPR=1%",
             Self::BalancedAcc => "balanced accuracy",
+            Self::ApcerDev => "APCER (worst species, dev threshold)",
+            Self::BpcerDev => "BPCER (dev threshold)",
+            Self::AcerDev => "ACER (dev threshold)",
         }
     }
 
     /// The metric's value; absent where a development set is needed and there was none.
     pub fn of(self, measures: &Measures) -> Option<f64> {
+        let at_dev = || measures.pad.as_ref()?.at_dev.as_ref();
         match self {
             Self::FrameAuc => Some(measures.frame_auc),
             Self::VideoAuc => Some(measures.video_auc),
@@ -92,6 +105,9 @@ impl Metric {
             Self::HterOracle => Some(measures.hter_oracle),
             Self::TprAtFpr1 => Some(measures.tpr_at_fpr1),
             Self::BalancedAcc => Some(measures.balanced_acc),
+            Self::ApcerDev => at_dev().map(|p| p.apcer_worst),
+            Self::BpcerDev => at_dev().map(|p| p.bpcer),
+            Self::AcerDev => at_dev().map(|p| p.acer_worst),
         }
     }
 }

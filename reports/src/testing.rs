@@ -48,7 +48,8 @@ impl Made<'_> {
         protocol.folds.iter().map(|fold| self.write_fold(root, &protocol, &fold.name)).collect()
     }
 
-    fn write_fold(&self, root: &Path, protocol: &Protocol, fold: &str) -> RunRecord {
+    /// Writes the run folder of one fold.
+    pub(crate) fn write_fold(&self, root: &Path, protocol: &Protocol, fold: &str) -> RunRecord {
         let fold = protocol.folds.iter().find(|f| f.name == fold).unwrap();
         let mut rows = self.scores("dev", 30, 2, 0.1);
         for (i, test) in fold.tests.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::{Protocol, yaml};
 use crate::error::Result;
 
-const BUILTIN: [(&str, &str); 14] = [
+const BUILTIN: [(&str, &str); 18] = [
     ("dfd-cross", include_str!("../../protocols/dfd-cross.yaml")),
     ("fas-mcio", include_str!("../../protocols/fas-mcio.yaml")),
     ("diff-unseen", include_str!("../../protocols/diff-unseen.yaml")),
@@ -18,6 +18,10 @@ const BUILTIN: [(&str, &str); 14] = [
     ("fas-single", include_str!("../../protocols/fas-single.yaml")),
     ("fas-wcs", include_str!("../../protocols/fas-wcs.yaml")),
     ("fas-wcs-5shot", include_str!("../../protocols/fas-wcs-5shot.yaml")),
+    ("oulu-p1", include_str!("../../protocols/oulu-p1.yaml")),
+    ("oulu-p2", include_str!("../../protocols/oulu-p2.yaml")),
+    ("oulu-p3", include_str!("../../protocols/oulu-p3.yaml")),
+    ("oulu-p4", include_str!("../../protocols/oulu-p4.yaml")),
 ];
 
 const IDS: [&str; BUILTIN.len()] = {

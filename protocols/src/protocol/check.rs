@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Aggregation, Dev, Protocol, Selector};
+use super::{Aggregation, Dev, Family, Metric, Protocol, Selector};
 use crate::dataset::{dataset, datasets};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -36,6 +36,14 @@ impl Protocol {
         }
         if let Some(twice) = repeated(self.folds.iter().map(|f| f.name.as_str())) {
             return fail(format!("fold {twice:?} appears twice"), None);
+        }
+        let pad = [Metric::ApcerDev, Metric::BpcerDev, Metric::AcerDev].contains(&self.primary);
+        if pad && self.family != Family::AntiSpoofing {
+            let (primary, hint) = (self.primary.id(), "family: anti-spoofing, or primary: hter-dev");
+            return fail(format!("primary `{primary}` is of anti-spoofing"), Some(hint.into()));
+        }
+        if self.over_folds && self.folds.len() < 2 {
+            return fail("over_folds needs at least two folds".into(), None);
         }
         if self.aggregation == Aggregation::TopK(0) {
             return fail("aggregation `top-0` keeps no frame".into(), None);

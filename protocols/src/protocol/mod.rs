@@ -63,6 +63,11 @@ fn is_yes(value: &bool) -> bool {
     *value
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 impl Selector {
     /// All samples of one split.
     pub fn all(dataset: impl Into<String>, split: Split) -> Self {
@@ -257,6 +262,10 @@ pub struct Protocol {
     pub primary: Metric,
     /// Image to input.
     pub test_transform: TestTransform,
+    /// Whether the folds ask one question several times (leave one out, cross-validation), so that the result is their
+    /// mean and standard deviation.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub over_folds: bool,
     /// Sources and remarks.
     #[serde(default)]
     pub notes: String,

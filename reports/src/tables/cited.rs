@@ -63,6 +63,7 @@ fn row(study: &Study<'_>, values: &[&'static Reference]) -> Option<(Row, Vec<Str
                 let parts: Option<Vec<f64>> = of.iter().map(|&i| means[i]).collect();
                 parts.map(|p| Cell::Value(Value::single(p.iter().sum::<f64>() / p.len() as f64)))
             }
+            Source::Folds { .. } => None, // no reference row is of such a protocol
         };
         cells.push(cell.unwrap_or_else(|| Cell::Missing("not published".into())));
     }

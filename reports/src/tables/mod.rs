@@ -13,6 +13,7 @@ mod diff;
 pub(crate) mod efficiency;
 mod entries;
 mod fas;
+mod folds;
 mod notes;
 mod own;
 mod part;
@@ -148,6 +149,9 @@ fn table(part: &Part<'_>, entries: &[Entry<'_>], shape: &Shape) -> (Table, Vec<u
 }
 
 fn shape_of(part: &Part<'_>) -> Shape {
+    if let Some(protocol) = part.protocol.as_ref().filter(|p| p.over_folds) {
+        return folds::shape(part, protocol);
+    }
     if sets(part).len() == 1 {
         return own::shape(part);
     }

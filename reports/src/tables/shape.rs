@@ -23,6 +23,8 @@ pub(super) enum Source {
     Measure { fold: String, set: String, metric: Metric },
     /// The mean of other columns, by index.
     Average(Vec<usize>),
+    /// Mean and standard deviation of a metric over folds, each the mean of its seeds.
+    Folds { folds: Vec<String>, set: String, metric: Metric },
 }
 
 impl Source {
@@ -58,6 +60,12 @@ impl Shape {
         }
     }
 
+    /// Adds the mean over folds.
+    pub(super) fn folds(&mut self, name: &str, (folds, set): (&[String], &str), metric: Metric) {
+        self.columns.push(column(set, name, set, metric));
+        self.sources.push(Source::Folds { folds: folds.to_vec(), set: set.into(), metric });
+    }
+
     /// Fills a row.
     pub(super) fn row(&self, entry: &Entry<'_>, labels: Vec<String>, kind: RowKind) -> Row {
         let cells = (0..self.columns.len()).map(|c| self.cell(entry, c)).collect();
@@ -71,10 +79,34 @@ impl Shape {
                 let parts: Option<Vec<f64>> = of.iter().map(|&i| self.value(entry, i, seed)).collect();
                 parts.map(|p| p.iter().sum::<f64>() / p.len() as f64)
             }
+            Source::Folds { .. } => None, // not one number for a seed
         }
     }
 
+    /// One number for each fold, the mean of its seeds; none if one is missing.
+    fn each_fold(
+        entry: &Entry<'_>,
+        folds: &[String],
+        set: &str,
+        metric: Metric,
+    ) -> std::result::Result<Vec<f64>, String> {
+        let seeds = entry.seeds();
+        let of = |fold: &String| {
+            let values: Vec<f64> =
+                seeds.iter().filter_map(|s| metric.of(entry.measures(fold, set, *s)?)).collect();
+            Value::over_seeds(&values).map(|v| v.mean).ok_or_else(|| format!("{fold} is missing"))
+        };
+        folds.iter().map(of).collect()
+    }
+
     fn cell(&self, entry: &Entry<'_>, c: usize) -> Cell {
+        if let Source::Folds { folds, set, metric } = &self.sources[c] {
+            let values = Self::each_fold(entry, folds, set, *metric);
+            return match values.map(|v| Value::over_seeds(&v)) {
+                Ok(value) => value.map_or_else(|| Cell::Missing("no fold".into()), Cell::Value),
+                Err(why) => Cell::Missing(why),
+            };
+        }
         let seeds = entry.seeds();
         let values: Vec<f64> = seeds.iter().filter_map(|&seed| self.value(entry, c, seed)).collect();
         match Value::over_seeds(&values) {
@@ -95,7 +127,7 @@ impl Shape {
 
     fn reason(&self, entry: &Entry<'_>, c: usize) -> String {
         match &self.sources[c] {
-            Source::Average(_) => "average of an incomplete row".into(),
+            Source::Average(_) | Source::Folds { .. } => "average of an incomplete row".into(),
             Source::Measure { fold, set, metric } => {
                 let of_fold: Vec<_> = entry.runs.iter().filter(|((f, _), _)| f == fold).collect();
                 let measured = of_fold.iter().any(|((f, seed), _)| entry.measures(f, set, *seed).is_some());

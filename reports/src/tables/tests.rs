@@ -5,7 +5,7 @@ use crate::runs::{self, Run};
 use crate::table::{Cell, RowKind, Table};
 use crate::testing::Made;
 use crate::write::{Format, Style, write};
-use facebench_protocols::Selection;
+use facebench_protocols::{Protocol, Selection};
 use std::path::Path;
 
 fn tables(protocol: &str, made: &[Made<'_>]) -> Vec<Table> {
@@ -274,4 +274,47 @@ fn the_efficiency_table_joins_cost_and_quality_of_every_row() {
     let text = text(&table);
     assert!(text.contains("All on test, cpu, 2 threads.") && text.contains("0.0004"), "{text}");
     stored(&table, "efficiency");
+}
+
+#[test]
+fn folds_that_repeat_a_question_are_one_number_with_its_deviation() {
+    let dir = tempfile::tempdir().unwrap();
+    let protocol = Protocol::builtin("oulu-p3").unwrap().unwrap();
+    let write = |model: &'static str, seed: u64, folds: usize| {
+        let made = |i: usize| Made {
+            protocol: "oulu-p3",
+            model,
+            seed,
+            quality: 0.3 + 0.1 * i as f64,
+            ..Made::default()
+        };
+        let folds = protocol.folds.iter().take(folds).enumerate();
+        folds.map(|(i, f)| made(i).write_fold(dir.path(), &protocol, &f.name)).collect::<Vec<_>>()
+    };
+    let (zero, one) = (write("FS-VFM", 0, 6), write("FS-VFM", 1, 6));
+    write("MAE", 0, 5);
+    let [table] = &for_protocol("oulu-p3", &load(dir.path()), &[]).unwrap()[..] else { panic!("one table") };
+    let keys: Vec<String> = table.columns.iter().map(crate::table::Column::key).collect();
+    assert_eq!(keys.len(), 5, "{keys:?}");
+    let acer = |r: &facebench_protocols::RunRecord| {
+        let set = &r.evaluation.as_ref().unwrap().sets[0];
+        facebench_protocols::Metric::AcerDev.of(set).unwrap()
+    };
+    let folds: Vec<f64> = zero.iter().zip(&one).map(|(a, b)| (acer(a) + acer(b)) / 2.0).collect();
+    let mean = folds.iter().sum::<f64>() / 6.0;
+    let std = (folds.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 5.0).sqrt();
+    assert!(std > 0.01, "the folds differ: {folds:?}");
+    let at = keys.iter().position(|k| k == "OULU/acer_dev").unwrap();
+    let rows = &table.groups[0].rows;
+    let whole = rows.iter().find(|r| r.labels[0] == "FS-VFM").unwrap();
+    let Cell::Value(value) = &whole.cells[at] else { panic!("{:?}", whole.cells[at]) };
+    assert!((value.mean - mean).abs() < 1e-12 && (value.std.unwrap() - std).abs() < 1e-12 && value.n == 6);
+    let part = rows.iter().find(|r| r.labels[0] == "MAE").unwrap();
+    assert!(
+        matches!(&part.cells[at], Cell::Missing(why) if why == "fold 6 is missing"),
+        "{:?}",
+        part.cells[at]
+    );
+    let text = text(table);
+    assert!(text.contains("over 6 folds") && text.contains("±") && text.contains("ACER"), "{text}");
 }

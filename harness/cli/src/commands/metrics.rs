@@ -84,6 +84,7 @@ pub(crate) fn as_given(sets: &[String], family: Family) -> Protocol {
         selection: Selection::Last,
         primary: Metric::VideoAuc,
         test_transform: TestTransform::Direct,
+        over_folds: false,
         notes: String::new(),
     }
 }
