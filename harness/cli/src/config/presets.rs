@@ -46,13 +46,20 @@ const EXPERIMENTS: &[(&str, &str)] = presets![
     "diff-finetune-s",
     "fas-adapter",
     "fas-adapter-b",
+    "fas-adapter-b-celeba",
     "fas-adapter-l",
+    "fas-adapter-l-celeba",
     "fas-adapter-s",
+    "fas-adapter-s-celeba",
     "fas-finetune",
     "fas-finetune-b",
+    "fas-finetune-b-celeba",
     "fas-finetune-fsfm-b",
+    "fas-finetune-fsfm-b-celeba",
     "fas-finetune-l",
+    "fas-finetune-l-celeba",
     "fas-finetune-s",
+    "fas-finetune-s-celeba",
     "finetune",
 ];
 
@@ -180,6 +187,11 @@ mod tests {
             );
             assert_eq!((r.optimiser, r.schedule), (Optimiser::Adam, LrSchedule::Constant), "{name}");
             assert!(r.mixing.is_none() && r.augment.saturation.is_some() && r.augment.crop >= 1.0, "{name}");
+            // the published fourth source changes the protocol and nothing else
+            let four = format!("{name}-celeba");
+            assert_eq!(read(&four), (got, drop, config, r), "{four}");
+            let loaded = layers::load(&format!("preset:{four}"), &[]).unwrap();
+            assert_eq!(loaded.merged["protocols"], serde_json::json!(["fas-mcio-celeba"]));
         }
     }
 }
