@@ -104,6 +104,7 @@ pub(crate) fn of_training(runs: &[Run], png: bool) -> Result<Vec<(Place, Figure)
             y: "mean over the epoch".into(),
             log_x: false,
             lines,
+            whiskers: Vec::new(),
         };
         figures.push((Place::Training, render(&curves, png)?));
     }

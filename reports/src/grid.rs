@@ -4,6 +4,7 @@
 //! font. The legend says what hidden and covered patches look like.
 
 use crate::Error;
+use crate::overlay::cividis;
 use crate::plot::{Anchor, Pen, Weight, encode_png, palette, register_fonts, shrink};
 use image::RgbImage;
 use plotters::prelude::{BitMapBackend, IntoDrawingArea};
@@ -30,8 +31,15 @@ const GAP: u32 = 12;
 const LEFT: u32 = 230;
 const TOP: u32 = 76;
 
+/// Height of a line of column captions and of the note, in pixels.
+const LINE: u32 = 28;
+/// Least width of a grid with a colour bar: room for title and notes.
+const NOTES: u32 = 2 * crate::plot::FULL;
+/// Width and height of the colour bar, in pixels.
+const BAR: (u32, u32) = (300, 20);
+
 /// A labelled grid of pictures.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Grid {
     /// File-name-safe name.
     pub id: String,
@@ -39,8 +47,14 @@ pub struct Grid {
     pub title: String,
     /// Caption and pictures of each row; rows may differ in length.
     pub rows: Vec<(String, Vec<RgbImage>)>,
-    /// Line below the pictures.
+    /// Captions above each column, line by line; empty for none.
+    pub heads: Vec<Vec<String>>,
+    /// Lines below the pictures.
     pub note: String,
+    /// Smallest side of a picture in pixels; smaller ones are enlarged by whole factors. 0 for the usual one.
+    pub side: u32,
+    /// Captions of the two ends of a bar with the colours of [`crate::overlay`]; none draws no bar.
+    pub scale: Option<(String, String)>,
 }
 
 impl Grid {
@@ -67,7 +81,8 @@ impl Grid {
         let tinted = rows.iter().any(|(caption, _)| caption == KINDS[3].1);
         let more = if tinted { " · tinted: the facial region hidden as a whole" } else { "" };
         let note = format!("grey: hidden from the encoder{more}");
-        Ok((!rows.is_empty()).then(|| Grid { id: id.into(), title: title.into(), rows, note }))
+        let (id, title) = (id.into(), title.into());
+        Ok((!rows.is_empty()).then(|| Grid { id, title, rows, note, ..Grid::default() }))
     }
 
     /// The grid as PNG.
@@ -80,41 +95,87 @@ impl Grid {
         let Some(first) = first.filter(|p| p.width() > 0 && p.height() > 0) else {
             return Err(Error::Figure { figure: self.id.clone(), message: "no pictures".into() });
         };
-        let factor = SIDE.div_ceil(first.width().max(first.height())).max(1);
+        let side = if self.side == 0 { SIDE } else { self.side };
+        let factor = side.div_ceil(first.width().max(first.height())).max(1);
         let (w, h) = (first.width() * factor, first.height() * factor);
         let across =
             u32::try_from(self.rows.iter().map(|r| r.1.len()).max().unwrap_or(0)).unwrap_or(u32::MAX);
         let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let (width, height) = (LEFT + across * (w + GAP) + GAP, TOP + rows * (h + GAP) + 56);
+        let top = self.top();
+        let below = (0..).zip(self.note.lines()).map(|(i, _)| LINE * (i + 1)).last().unwrap_or(0);
+        let bar = if self.scale.is_some() { BAR.1 + 16 } else { 0 };
+        let pictures = LEFT + across * (w + GAP) + GAP;
+        let width = if self.scale.is_some() { pictures.max(NOTES) } else { pictures };
+        let height = top + rows * (h + GAP) + 28 + below + bar;
         let k = SUPERSAMPLE;
         let (wide, high) = (width * k, height * k);
         let mut pixels = vec![255_u8; wide as usize * high as usize * 3];
-        self.captions(&mut pixels, (wide, high), h).map_err(failed)?;
+        self.captions(&mut pixels, (wide, high), (w, h)).map_err(failed)?;
         let mut pixels = shrink(&pixels, width as usize, height as usize, k as usize);
         for (r, (_, pictures)) in (0..).zip(&self.rows) {
             for (c, picture) in (0..).zip(pictures) {
-                blit(&mut pixels, width, picture, (LEFT + c * (w + GAP), TOP + r * (h + GAP)), (w, h));
+                blit(&mut pixels, width, picture, (LEFT + c * (w + GAP), top + r * (h + GAP)), (w, h));
             }
+        }
+        if self.scale.is_some() {
+            let ramp =
+                RgbImage::from_fn(BAR.0, 1, |x, _| image::Rgb(cividis(f64::from(x) / f64::from(BAR.0))));
+            blit(&mut pixels, width, &ramp, (LEFT, top + rows * (h + GAP) + 8), BAR);
         }
         encode_png(&pixels, width, height).map_err(failed)
     }
 
-    fn captions(&self, pixels: &mut [u8], (width, height): (u32, u32), picture: u32) -> Result<(), String> {
+    /// Pixels above the first row of pictures.
+    fn top(&self) -> u32 {
+        let lines = self.heads.iter().map(Vec::len).max().unwrap_or(0);
+        TOP + LINE * u32::try_from(lines).unwrap_or(0)
+    }
+
+    fn captions(
+        &self,
+        pixels: &mut [u8],
+        (width, height): (u32, u32),
+        (w, h): (u32, u32),
+    ) -> Result<(), String> {
         register_fonts();
         let pen = Pen::bitmap(SCALE * SUPERSAMPLE);
         let css = |v: u32| f64::from(v) / f64::from(SCALE);
-        let (right, bottom) = (css(width) / f64::from(SUPERSAMPLE), css(height) / f64::from(SUPERSAMPLE));
+        let right = css(width) / f64::from(SUPERSAMPLE);
         let area = BitMapBackend::with_buffer(pixels, (width, height)).into_drawing_area();
-        let text = |text: &str, at: (f64, f64), size: f64, weight: Weight, colour| {
-            let text = pen.fit(text, size, weight, right - at.0 - 8.0);
+        let write = |text: &str, at: (f64, f64), size: f64, weight: Weight, room: f64, colour| {
+            let text = pen.fit(text, size, weight, room);
             pen.text(&area, &text, at, size, (Anchor::Left, weight, colour)).map_err(|e| e.to_string())
         };
+        let text = |text: &str, at: (f64, f64), size: f64, weight: Weight, colour| {
+            write(text, at, size, weight, right - at.0 - 8.0, colour)
+        };
         text(&self.title, (12.0, 22.0), 13.0, Weight::Bold, palette::INK)?;
-        for (r, (caption, _)) in (0..).zip(&self.rows) {
-            let middle = css(TOP + r * (picture + GAP) + picture / 2) + 4.0;
-            text(caption, (12.0, middle), 12.0, Weight::Normal, palette::INK)?;
+        for (c, lines) in (0..).zip(&self.heads) {
+            let left = css(LEFT + c * (w + GAP));
+            for (i, line) in (0..).zip(lines) {
+                let weight = if i == 0 { Weight::Bold } else { Weight::Normal };
+                let base = css(TOP + LINE * (i + 1)) - 7.0;
+                write(line, (left, base), 10.5, weight, css(w), palette::INK)?;
+            }
         }
-        text(&self.note, (12.0, bottom - 12.0), 11.0, Weight::Normal, palette::FAINT)?;
+        let top = self.top();
+        let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        for (r, (caption, _)) in (0..).zip(&self.rows) {
+            let middle = css(top + r * (h + GAP) + h / 2) + 4.0;
+            write(caption, (12.0, middle), 12.0, Weight::Normal, css(LEFT) - 16.0, palette::INK)?;
+        }
+        let mut under = top + rows * (h + GAP);
+        if let Some((low, high)) = &self.scale {
+            let base = css(under + 8 + BAR.1) - 2.0;
+            let beside = css(LEFT) - 6.0;
+            let at = (beside - pen.width(low, 11.0, Weight::Normal), base);
+            text(low, at, 11.0, Weight::Normal, palette::FAINT)?;
+            text(high, (css(LEFT + BAR.0) + 6.0, base), 11.0, Weight::Normal, palette::FAINT)?;
+            under += BAR.1 + 16;
+        }
+        for (i, line) in (0..).zip(self.note.lines()) {
+            text(line, (12.0, css(under + LINE * (i + 1)) + 2.0), 11.0, Weight::Normal, palette::FAINT)?;
+        }
         area.present().map_err(|e| e.to_string())
     }
 }

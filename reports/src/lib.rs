@@ -6,9 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
+pub mod explain;
 mod figures;
 pub mod grid;
 pub mod leaderboard;
+pub mod overlay;
 mod page;
 pub mod plot;
 mod report;
@@ -20,6 +22,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tsne;
+pub mod worst;
 pub mod write;
 
 pub use error::Error;

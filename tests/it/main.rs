@@ -8,6 +8,7 @@ mod config;
 mod costs;
 mod data;
 mod datasets;
+mod explain;
 mod fixture;
 mod leaderboard;
 mod masks;

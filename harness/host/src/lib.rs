@@ -17,6 +17,7 @@ mod registry;
 mod report;
 mod runctx;
 pub mod template;
+pub mod watch;
 
 pub use components::{Backbone, Head, Masking};
 pub use error::{HostError, Result};

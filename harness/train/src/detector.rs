@@ -37,6 +37,7 @@ pub struct Detector<'p> {
     component: Component,
     backbone: RefCell<Backbone>,
     head: Head,
+    head_name: String,
     traits: HeadTraits,
     of_head: BTreeSet<String>,
     update: Option<Update>,
@@ -137,6 +138,7 @@ impl<'p> Detector<'p> {
             component: spec.backbone.clone(),
             backbone: RefCell::new(backbone),
             head,
+            head_name: spec.head.plugin.clone(),
             traits,
             of_head,
             update,
@@ -232,10 +234,30 @@ impl<'p> Detector<'p> {
 
     /// Features of images (B, 3, H, W).
     pub fn features(&self, images: &Tensor) -> Result<FeatureBatch> {
+        let tokens = self.encode(images)?;
+        Ok(FeatureBatch { pooled: self.pool(&tokens)?, tokens: self.traits.tokens.then_some(tokens) })
+    }
+
+    /// Images (B, 3, H, W) → the last block's output (B, prefix + N, D).
+    pub(crate) fn encode(&self, images: &Tensor) -> Result<Tensor> {
         let backbone = self.backbone();
         let embedded = backbone.embed(images, None, &self.ctx)?;
-        let tokens = backbone.encode(&embedded, &self.ctx)?;
-        Ok(FeatureBatch { pooled: backbone.pool(&tokens)?, tokens: self.traits.tokens.then_some(tokens) })
+        Ok(backbone.encode(&embedded, &self.ctx)?)
+    }
+
+    /// Tokens (B, prefix + N, D) → (B, pooled width).
+    pub(crate) fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
+        Ok(self.backbone().pool(tokens)?)
+    }
+
+    /// Name of the backbone plugin, for messages.
+    pub(crate) fn backbone_name(&self) -> &str {
+        &self.component.plugin
+    }
+
+    /// Name of the head plugin, for messages.
+    pub(crate) fn head_name(&self) -> &str {
+        &self.head_name
     }
 
     fn forward(&self, features: &FeatureBatch) -> Result<(Tensor, Option<Tensor>)> {

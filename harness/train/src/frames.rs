@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use facebench_data::loader::{self, Ordered};
-use facebench_data::transform::{self, Normalise};
+use facebench_data::transform::{self, Corruption, Normalise};
 use facebench_data::{image, readers};
 use facebench_protocols::rng::Stream;
 use facebench_protocols::{Assembled, DataStamp, Fold, Manifest, Protocol, Sample, TestTransform};
@@ -69,6 +69,7 @@ pub struct FrameReader {
     mode: TestTransform,
     normalise: Normalise,
     seed: u64,
+    damage: Option<(Corruption, usize)>,
 }
 
 /// A batch of frames as plain numbers.
@@ -124,12 +125,19 @@ pub struct Training {
 impl FrameReader {
     /// Frames as `image` × `image` tensors.
     pub fn new(image: usize, mode: TestTransform, normalise: Normalise, seed: u64) -> Self {
-        Self { image, mode, normalise, seed }
+        Self { image, mode, normalise, seed, damage: None }
+    }
+
+    /// The same, with every picture damaged before it is resized; severity 0 leaves it alone.
+    #[must_use]
+    pub fn with_damage(self, corruption: Corruption, severity: usize) -> Self {
+        Self { damage: (severity > 0).then_some((corruption, severity)), ..self }
     }
 
     /// Transform, size and normalisation in words, for digests.
     pub fn describe(&self) -> String {
-        format!("{} {:?} {:?}", self.image, self.mode, self.normalise)
+        let damage = self.damage.map(|(c, severity)| format!(" {c} {severity}")).unwrap_or_default();
+        format!("{} {:?} {:?}{damage}", self.image, self.mode, self.normalise)
     }
 
     /// Reads `batches` of `samples`, as they are or as training sees them.
@@ -148,7 +156,10 @@ impl FrameReader {
             let mut pixels = Vec::with_capacity(indices.len() * 3 * this.image * this.image);
             for &i in &indices {
                 let (path, id) = &files[i];
-                let picture = image::decode(path)?;
+                let mut picture = image::decode(path)?;
+                if let Some((corruption, severity)) = this.damage {
+                    picture = corruption.apply(&picture, severity, id)?;
+                }
                 pixels.extend(match &training {
                     Some(t) => {
                         let (purpose, when) = if t.repeats {

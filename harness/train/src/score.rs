@@ -12,22 +12,43 @@ use crate::frames::FoldData;
 use crate::job::{Done, Job, Outcome};
 use crate::rows::{NamedSet, RowLog};
 use crate::scorer::{Classes, Scorer, Tuned};
-use crate::select::chosen_tensors;
+use crate::select::{Chosen, chosen_tensors};
 use crate::spec::ScoreSpec;
 
 /// Name of the table of scores in the unit's folder.
 pub const SCORES: &str = "scores.csv";
 
+/// A tuned detector with the samples of its fold, as scoring uses them.
+pub struct Finished<'p> {
+    /// The samples
+    pub data: FoldData,
+    /// The network, with the weights that the rule chose
+    pub scorer: Scorer<'p>,
+    /// The checkpoint that the rule chose
+    pub chosen: Chosen,
+}
+
+impl<'p> Finished<'p> {
+    /// Opens what `spec` describes. `job.tuned` is the published tuning unit.
+    ///
+    /// # Errors
+    /// Data, weights or plugins that cannot be read or do not fit.
+    pub fn open(spec: &ScoreSpec, protocol: &Protocol, job: &Job<'p>) -> Result<Self> {
+        let data = FoldData::open(protocol, &spec.tune.fold, &job.data_root)?;
+        let unit = job.tuned.as_deref().expect("the caller gives the tuning unit");
+        let (chosen, tensors) = chosen_tensors(unit, spec.selection)?;
+        // weights that nothing changed are not in the unit: the seed makes them again
+        let samples = data.assembled.train.len();
+        let tuned = Tuned { tensors: &tensors, excused: &[], samples, seeded: true };
+        let scorer = Scorer::open(&spec.tune, &tuned, job)?;
+        let scorer = scorer.with(protocol.test_transform, Classes::RealFake, spec.batch);
+        Ok(Self { data, scorer, chosen })
+    }
+}
+
 /// Runs `spec` to its end or until the job is stopped. `job.tuned` is the published tuning unit.
 pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> {
-    let data = FoldData::open(protocol, &spec.tune.fold, &job.data_root)?;
-    let unit = job.tuned.as_deref().expect("the caller gives the tuning unit");
-    let (chosen, tensors) = chosen_tensors(unit, spec.selection)?;
-    // weights that nothing changed are not in the unit: the seed makes them again
-    let samples = data.assembled.train.len();
-    let tuned = Tuned { tensors: &tensors, excused: &[], samples, seeded: true };
-    let scorer = Scorer::open(&spec.tune, &tuned, job)?;
-    let scorer = scorer.with(protocol.test_transform, Classes::RealFake, spec.batch);
+    let Finished { data, scorer, chosen } = Finished::open(spec, protocol, job)?;
     let detector = &scorer.detector;
 
     let sets = data.sets();

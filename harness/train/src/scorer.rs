@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use facebench_data::transform::Corruption;
 use facebench_engine::no_grad;
 use facebench_protocols::{Sample, ScoreRow, TestTransform};
 
@@ -104,6 +105,12 @@ impl<'p> Scorer<'p> {
         let (info, normalise) = (&self.detector.info, self.detector.normalise);
         let reader = FrameReader::new(info.image, transform, normalise, 0);
         Self { reader, classes, batch: batch.max(1), ..self }
+    }
+
+    /// From now on every picture is damaged before it is resized; severity 0 ends it. Nothing else changes: the same
+    /// network meets worse pictures.
+    pub fn damage(&mut self, corruption: Corruption, severity: usize) {
+        self.reader = self.reader.clone().with_damage(corruption, severity);
     }
 
     /// How frames are brought to the network.

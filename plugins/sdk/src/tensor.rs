@@ -441,6 +441,21 @@ impl Tensor {
         wrap((first.0.ops.call())(name.into(), RSlice::from_slice(&raw), RSlice::from_slice(attributes)))
     }
 
+    /// Tells the program that this is the input of a transformer block; go on with what comes back. The blocks of
+    /// [`nn`](crate::nn) do it themselves. It is what lets `facebench explain` take gradients there.
+    #[must_use]
+    pub fn observe_block_input(&self) -> Tensor {
+        // a program that explains nothing does not know the operation, and needs not
+        Self::call("observe", &[self], &[0.0]).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Tells the program that these are attention probabilities (B, H, N, N), computed by the plugin itself; the
+    /// operations `attention` and `attention_qkv` do it on their own. `facebench explain` rolls them out.
+    #[must_use]
+    pub fn observe_attention(&self) -> Tensor {
+        Self::call("observe", &[self], &[1.0]).unwrap_or_else(|_| self.clone())
+    }
+
     /// A differentiable operation of the plugin's own on at most three inputs; see [`CustomFn`].
     pub fn custom<F: CustomFn>(inputs: &[&Tensor], shape: impl Shape, op: F) -> Result<Tensor> {
         let Some(first) = inputs.first() else { crate::bail!("custom operation {} without inputs", F::NAME) };

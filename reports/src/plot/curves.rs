@@ -10,6 +10,9 @@ use crate::{Error, write::csv_line};
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, DrawingBackend};
 
+/// Distance between series with intervals, in CSS pixels.
+const APART: f64 = 4.5;
+
 /// One series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
@@ -34,6 +37,8 @@ pub struct Curves {
     pub log_x: bool,
     /// The series.
     pub lines: Vec<Line>,
+    /// Ends of an interval for each point of each series; empty draws none. Series are then moved apart by a few pixels.
+    pub whiskers: Vec<Vec<(f64, f64)>>,
 }
 
 impl Curves {
@@ -58,10 +63,17 @@ impl Plot for Curves {
     }
 
     fn csv(&self) -> String {
-        let mut out = csv_line(&["series", "x", "y"]);
-        for line in &self.lines {
-            for (x, y) in &line.points {
-                out.push_str(&csv_line(&[&line.name, &x.to_string(), &y.to_string()]));
+        let ends = !self.whiskers.is_empty();
+        let head = ["series", "x", "y", "low", "high"];
+        let mut out = csv_line(&head[..if ends { 5 } else { 3 }]);
+        for (i, line) in self.lines.iter().enumerate() {
+            for (k, (x, y)) in line.points.iter().enumerate() {
+                let mut cells = vec![line.name.clone(), x.to_string(), y.to_string()];
+                if ends {
+                    let (low, high) = self.whiskers[i][k];
+                    cells.extend([low.to_string(), high.to_string()]);
+                }
+                out.push_str(&csv_line(&cells.iter().map(String::as_str).collect::<Vec<_>>()));
             }
         }
         out
@@ -80,6 +92,14 @@ impl Plot for Curves {
         if self.points().any(|(x, y)| !x.is_finite() || !y.is_finite()) {
             return fail("a point is not finite");
         }
+        let lengths = |all: &[Vec<(f64, f64)>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+        let points: Vec<usize> = self.lines.iter().map(|l| l.points.len()).collect();
+        if !self.whiskers.is_empty() && lengths(&self.whiskers) != points {
+            return fail("not one interval for each point");
+        }
+        if self.whiskers.iter().flatten().any(|(low, high)| !low.is_finite() || !high.is_finite()) {
+            return fail("an interval is not finite");
+        }
         if self.log_x && self.points().any(|(x, _)| *x <= 0.0) {
             return fail("a logarithmic axis needs positive values");
         }
@@ -91,13 +111,29 @@ impl Plot for Curves {
         let xs = self.points().map(|p| p.0);
         let (low, high) = xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         let high = if high > low { high } else { low + low.abs().max(1.0) };
+        // room for series that are moved apart
+        let room = if self.whiskers.is_empty() || self.log_x { 0.0 } else { 0.05 * (high - low) };
+        let (low, high) = (low - room, high + room);
         let x = if self.log_x { Scale::log(low, high, &self.x) } else { Scale::linear(low, high, &self.x) };
-        let y = Scale::around(self.points().map(|p| p.1), &self.y);
+        let ends = self.whiskers.iter().flatten().flat_map(|w| [w.0, w.1]);
+        let y = Scale::around(self.points().map(|p| p.1).chain(ends), &self.y);
         let axes = Axes { left: 64.0, top: 38.0, right: 440.0, bottom: 276.0, x, y };
         axes.draw(area, pen, (true, true))?;
         for (i, line) in self.lines.iter().enumerate() {
             let look = look(i);
-            let points: Vec<(f64, f64)> = line.points.iter().map(|p| axes.at(p.0, p.1)).collect();
+            let apart = match self.whiskers.is_empty() {
+                true => 0.0,
+                false => APART * (i as f64 - (self.lines.len() - 1) as f64 / 2.0),
+            };
+            let place = |x: f64, y: f64| (axes.at(x, y).0 + apart, axes.at(x, y).1);
+            let points: Vec<(f64, f64)> = line.points.iter().map(|p| place(p.0, p.1)).collect();
+            for (p, (low, high)) in line.points.iter().zip(self.whiskers.get(i).into_iter().flatten()) {
+                let ((x, from), (_, to)) = (place(p.0, *low), place(p.0, *high));
+                pen.line(area, &[(x, from), (x, to)], (look.colour, 0.9, &[]))?;
+                for y in [from, to] {
+                    pen.line(area, &[(x - 2.0, y), (x + 2.0, y)], (look.colour, 0.9, &[]))?;
+                }
+            }
             pen.line(area, &points, (look.colour, 1.8, look.dash))?;
             let step = points.len().div_ceil(12).max(1);
             for at in points.iter().step_by(step).chain(points.last()) {

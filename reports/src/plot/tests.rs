@@ -55,6 +55,7 @@ fn curves() -> Curves {
         y: "loss".into(),
         log_x: false,
         lines: vec![line("total", 0.7), line("rec", 0.6), line("sfr", 0.9), line("cl", 0.3)],
+        whiskers: Vec::new(),
     }
 }
 

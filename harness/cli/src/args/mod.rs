@@ -3,6 +3,7 @@
 //! This is the first of two levels. Nothing is opened or decided here; `commands` turns these into what
 //! the program needs. Each command's help ends with an example that works as it stands.
 
+mod finished;
 mod leaderboard;
 mod score;
 mod selftest;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use finished::{ExplainArgs, FinishedArgs, Side};
 pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
 pub(crate) use score::{Order, ScoreArgs};
 pub(crate) use selftest::SelftestArgs;
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Metrics(MetricsArgs),
     /// Tables and figures of finished runs
     Report(ReportArgs),
+    /// The worst mistakes of a finished run, and what the network looked at
+    Explain(Box<ExplainArgs>),
     /// Leaderboards: bundles that prove their numbers, a page of them, files for outside boards
     #[command(subcommand)]
     Leaderboard(LeaderboardCommand),

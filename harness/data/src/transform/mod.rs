@@ -6,6 +6,7 @@
 //! Normalisation comes last, but for erasing.
 
 mod augment;
+mod corrupt;
 mod erase;
 mod multicrop;
 mod normalise;
@@ -14,6 +15,7 @@ mod randaug;
 mod saturation;
 
 pub use augment::{Augment, Colour, RandomCrop, blend_colour};
+pub use corrupt::{Corruption, SEVERITIES};
 pub use erase::Erase;
 pub use multicrop::{MultiCrop, blur, solarise, turn_hue};
 pub use normalise::{ChannelSums, Normalise, statistics};

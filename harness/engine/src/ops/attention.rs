@@ -48,6 +48,24 @@ pub fn attention_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     Ok(if qkv.track_op() { qkv.apply_op1(op)? } else { qkv.apply_op1_no_bwd(&op)? })
 }
 
+/// What [`attention`] multiplies `v` with: `softmax(q kᵀ · scale)`. `q: (B, H, N, d)`, `k: (B, H, M, d)` →
+/// `(B, H, N, M)`, rows of sum 1. The fused kernels never hold it; this computes it again, for looking at.
+pub fn attention_weights(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
+    composite::attention_weights(q, k, scale)
+}
+
+/// The same for [`attention_qkv`]: `qkv: (B, N, 3D)` → `(B, H, N, N)`.
+pub fn attention_weights_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (b, n, c3) = qkv.dims3()?;
+    if heads == 0 || c3 % (3 * heads) != 0 {
+        let expected = format!("a last dimension divisible by 3 x {heads} heads");
+        return Err(Error::argument("attention_weights_qkv", expected, c3.to_string()));
+    }
+    let d = c3 / 3 / heads;
+    let qkv = qkv.reshape((b, n, 3, heads, d))?.permute((2, 0, 3, 1, 4))?; // (3, B, H, N, d)
+    attention_weights(&qkv.get(0)?, &qkv.get(1)?, 1.0 / (d as f64).sqrt())
+}
+
 fn sizes(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Sizes> {
     let (images, heads, queries, width) = q.dims4()?;
     let (keys, value) = (k.dims4()?.2, v.dims4()?.3);
@@ -188,5 +206,65 @@ impl CustomOp3 for AttentionOp {
             Some(fast::tensor(dk, k.shape())?),
             Some(fast::tensor(dv, v.shape())?),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{BlockWeights, block_attention_weights, transformer_block};
+    use candle_core::{DType, Device};
+
+    fn wave(shape: &[usize], k: f32) -> Tensor {
+        let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| (i as f32 * k).sin()).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    fn far(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn the_weights_are_those_that_the_fused_kernel_multiplies_with() {
+        let (b, n, h, d) = (2, 5, 2, 4);
+        let qkv = wave(&[b, n, 3 * h * d], 0.37);
+        let weights = attention_weights_qkv(&qkv, h).unwrap();
+        assert_eq!(weights.dims(), [b, h, n, n]);
+        let rows = weights.sum_keepdim(3).unwrap();
+        assert!(far(&rows, &Tensor::ones((b, h, n, 1), DType::F32, &Device::Cpu).unwrap()) < 1e-6);
+        let v = qkv.narrow(2, 2 * h * d, h * d).unwrap().reshape((b, n, h, d)).unwrap();
+        let y = weights.matmul(&v.transpose(1, 2).unwrap().contiguous().unwrap()).unwrap();
+        let y = y.transpose(1, 2).unwrap().reshape((b, n, h * d)).unwrap();
+        assert!(far(&y, &attention_qkv(&qkv, h).unwrap()) < 1e-5);
+        assert!(attention_weights_qkv(&qkv, 5).is_err());
+    }
+
+    /// A block whose projection is the identity and whose MLP says nothing adds its attention to its input.
+    #[test]
+    fn a_block_s_weights_are_those_inside_it() {
+        let (n, h, width) = (5, 2, 8);
+        let full = |v: f64, shape: &[usize]| Tensor::full(v as f32, shape, &Device::Cpu).unwrap();
+        let weights = BlockWeights {
+            norm1_weight: full(1.0, &[width]),
+            norm1_bias: full(0.0, &[width]),
+            qkv_weight: wave(&[3 * width, width], 0.61),
+            qkv_bias: wave(&[3 * width], 0.3),
+            proj_weight: Tensor::eye(width, DType::F32, &Device::Cpu).unwrap(),
+            proj_bias: full(0.0, &[width]),
+            norm2_weight: full(1.0, &[width]),
+            norm2_bias: full(0.0, &[width]),
+            fc1_weight: full(0.0, &[4 * width, width]),
+            fc1_bias: full(0.0, &[4 * width]),
+            fc2_weight: full(0.0, &[width, 4 * width]),
+            fc2_bias: full(0.0, &[width]),
+        };
+        let x = wave(&[2, n, width], 0.9);
+        let a = block_attention_weights(&x, &weights, h, 1e-6).unwrap();
+        let y = crate::ops::layer_norm(&x, &weights.norm1_weight, &weights.norm1_bias, 1e-6).unwrap();
+        let qkv = crate::ops::linear(&y, &weights.qkv_weight, Some(&weights.qkv_bias)).unwrap();
+        let v = qkv.narrow(2, 2 * width, width).unwrap().reshape((2, n, h, width / h)).unwrap();
+        let y = a.matmul(&v.transpose(1, 2).unwrap().contiguous().unwrap()).unwrap();
+        let y = (&x + y.transpose(1, 2).unwrap().reshape((2, n, width)).unwrap()).unwrap();
+        assert!(far(&y, &transformer_block(&x, &weights, h, 1e-6).unwrap()) < 1e-4);
     }
 }

@@ -6,7 +6,7 @@
 //! On the CPU the block is one operation with an explicit backward pass. Its parameters do not fit
 //! candle's custom operations (three inputs), so their gradients are deposited, see
 //! [`crate::backward`].
-use super::{attention_qkv, fast, layer_norm, linear, linear_gelu};
+use super::{attention_qkv, attention_weights_qkv, fast, layer_norm, linear, linear_gelu};
 use crate::error::{Error, Result};
 use crate::grad;
 use crate::kernels::block::{self, Dims, PARAMETERS, Problem, RowScales, Saved, spread};
@@ -145,6 +145,14 @@ pub fn transformer_block_with(
         Some(anchor) => x.apply_op2(&anchor, op)?,
         None => x.apply_op1_no_bwd(&op)?,
     })
+}
+
+/// The attention probabilities inside [`transformer_block`]: `x: (B, N, D)` → `(B, H, N, N)`, rows of sum 1. The fused
+/// block never holds them; this computes them again, for looking at.
+pub fn block_attention_weights(x: &Tensor, weights: &BlockWeights, heads: usize, eps: f64) -> Result<Tensor> {
+    weights.check(x.dims3()?.2, heads)?;
+    let y = layer_norm(x, &weights.norm1_weight, &weights.norm1_bias, eps)?;
+    attention_weights_qkv(&linear(&y, &weights.qkv_weight, Some(&weights.qkv_bias))?, heads)
 }
 
 /// The block as a composition of smaller operations.

@@ -58,9 +58,14 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 
 /// `softmax(q kᵀ · scale) v` for `(B, H, N, d)` tensors.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor> {
+    Ok(attention_weights(q, k, scale)?.matmul(&v.contiguous()?)?)
+}
+
+/// `softmax(q kᵀ · scale)` for `(B, H, N, d)` tensors → `(B, H, N, N)`.
+pub fn attention_weights(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
     let scores = q.contiguous()?.matmul(&k.t()?.contiguous()?)?.affine(scale, 0.0)?;
     let last = scores.rank() - 1;
-    Ok(softmax(&scores, last)?.matmul(&v.contiguous()?)?)
+    softmax(&scores, last)
 }
 
 /// Multi-head self-attention on a packed `(B, N, 3·H·d)` projection, order `(3, H, d)`, scaled by

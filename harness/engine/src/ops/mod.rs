@@ -21,8 +21,10 @@ mod random;
 mod tokens;
 
 pub use activation::{gelu, softmax};
-pub use attention::{attention, attention_qkv};
-pub use block::{BlockWeights, BranchScales, transformer_block, transformer_block_with};
+pub use attention::{attention, attention_qkv, attention_weights, attention_weights_qkv};
+pub use block::{
+    BlockWeights, BranchScales, block_attention_weights, transformer_block, transformer_block_with,
+};
 pub use conv::{Conv2d, avg_pool2d, batch_norm, conv2d, max_pool2d};
 pub use linear::{linear, linear_gelu};
 pub use losses::cross_entropy;

@@ -11,6 +11,7 @@ use super::{
     handles::{ctx, t},
     op,
 };
+use crate::watch;
 
 pub(super) extern "C" fn linear(x: &RawTensor, w: &RawTensor, b: ROption<&RawTensor>) -> OpResult {
     op("linear", &[x, w], || ops::linear(t(x), t(w), b.into_option().map(t)))
@@ -25,11 +26,17 @@ pub(super) extern "C" fn layer_norm(x: &RawTensor, w: &RawTensor, b: &RawTensor,
 }
 
 pub(super) extern "C" fn attention(q: &RawTensor, k: &RawTensor, v: &RawTensor, scale: f64) -> OpResult {
-    op("attention", &[q, k, v], || ops::attention(t(q), t(k), t(v), scale))
+    op("attention", &[q, k, v], || {
+        watch::attention(|| ops::attention_weights(t(q), t(k), scale))?;
+        ops::attention(t(q), t(k), t(v), scale)
+    })
 }
 
 pub(super) extern "C" fn attention_qkv(qkv: &RawTensor, heads: usize) -> OpResult {
-    op(format_args!("attention_qkv[{heads} heads]"), &[qkv], || ops::attention_qkv(t(qkv), heads))
+    op(format_args!("attention_qkv[{heads} heads]"), &[qkv], || {
+        watch::attention(|| ops::attention_weights_qkv(t(qkv), heads))?;
+        ops::attention_qkv(t(qkv), heads)
+    })
 }
 
 pub(super) extern "C" fn transformer_block(
@@ -56,19 +63,21 @@ pub(super) extern "C" fn transformer_block(
             fc2_weight: own(w.fc2_weight),
             fc2_bias: own(w.fc2_bias),
         };
+        let x = &watch::block_input(t(x))?;
+        watch::attention(|| ops::block_attention_weights(x, &weights, heads, eps))?;
         if !c.train || drop_path == 0.0 {
-            return ops::transformer_block(t(x), &weights, heads, eps);
+            return ops::transformer_block(x, &weights, heads, eps);
         }
         if !(0.0..1.0).contains(&drop_path) {
             return fail(format!("drop-path probability {drop_path} is not in [0, 1)"));
         }
-        let batch = t(x).dim(0)?;
+        let batch = x.dim(0)?;
         let mut rng = ctx(c).stream();
         let scales = BranchScales {
             attention: branch(&mut rng, batch, drop_path),
             mlp: branch(&mut rng, batch, drop_path),
         };
-        ops::transformer_block_with(t(x), &weights, heads, eps, Some(&scales))
+        ops::transformer_block_with(x, &weights, heads, eps, Some(&scales))
     })
 }
 

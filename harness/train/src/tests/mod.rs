@@ -2,10 +2,12 @@
 
 mod cnn;
 mod dino;
+mod explain;
 mod golden;
 mod gradients;
 mod heads;
 mod objectives;
+mod robust;
 mod runs;
 mod tuning;
 

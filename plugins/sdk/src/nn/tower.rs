@@ -339,6 +339,7 @@ impl OpenBlock {
             None => y.drop_path(self.drop_path, ctx),
         };
         let (first, second) = (self.scales.as_ref().map(|s| &s.0), self.scales.as_ref().map(|s| &s.1));
+        let x = &x.observe_block_input();
         let y = self.attention(&self.norm1.forward(x)?, relative, ctx)?;
         let x = (x + scaled(y, first))?;
         let y = self.fc2.forward(&self.mlp.hidden(&self.fc1, &self.norm2.forward(&x)?)?)?;
@@ -375,7 +376,7 @@ fn attention_with_bias(qkv: &Tensor, heads: usize, bias: &Tensor) -> Result<Tens
     let part = |i: usize| qkv.select(0, i)?.contiguous();
     let (q, k, v) = (part(0)?, part(1)?, part(2)?);
     let scores = q.affine(1.0 / (d as f64).sqrt(), 0.0)?.matmul(&k.transpose(-2, -1)?.contiguous()?)?;
-    let weights = (scores + bias)?.softmax(-1)?;
+    let weights = (scores + bias)?.softmax(-1)?.observe_attention();
     weights.matmul(&v)?.permute([0, 2, 1, 3])?.contiguous()?.reshape((b, t, wide / 3))
 }
 
