@@ -14,6 +14,7 @@ pub mod overlay;
 mod page;
 pub mod plot;
 mod report;
+pub mod robustness;
 pub mod runs;
 pub mod table;
 pub mod tables;

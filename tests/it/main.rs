@@ -15,6 +15,7 @@ mod masks;
 mod plugins;
 mod pretraining;
 mod resume;
+mod robustness;
 mod rules;
 mod score;
 mod store;

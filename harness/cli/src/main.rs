@@ -51,6 +51,7 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Metrics(args) => commands::metrics::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Robustness(args) => commands::robustness::run(&args),
         Command::Leaderboard(command) => commands::leaderboard::run(command),
         Command::Data(command) => commands::data::run(command),
         Command::Plugin(command) => commands::plugin::run(command),

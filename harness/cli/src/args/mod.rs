@@ -5,6 +5,7 @@
 
 mod finished;
 mod leaderboard;
+mod robustness;
 mod score;
 mod selftest;
 mod tools;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use finished::{ExplainArgs, FinishedArgs, Side};
 pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
+pub(crate) use robustness::RobustnessArgs;
 pub(crate) use score::{Order, ScoreArgs};
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// The worst mistakes of a finished run, and what the network looked at
     Explain(Box<ExplainArgs>),
+    /// The test sets of finished runs again, with damaged pictures: what JPEG, blur, noise, scaling and gamma cost
+    Robustness(Box<RobustnessArgs>),
     /// Leaderboards: bundles that prove their numbers, a page of them, files for outside boards
     #[command(subcommand)]
     Leaderboard(LeaderboardCommand),

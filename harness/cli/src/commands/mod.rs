@@ -18,6 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod plugin_new;
 pub(crate) mod report;
+pub(crate) mod robustness;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod score;

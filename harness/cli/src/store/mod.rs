@@ -116,6 +116,8 @@ pub(crate) enum Marker {
     Run,
     /// A generated data root, `data.json`
     Data,
+    /// Scores of damaged pictures, `robustness.json`: no row of any other table
+    Robustness,
 }
 
 impl Marker {
@@ -124,6 +126,7 @@ impl Marker {
         match self {
             Self::Run => "run.json",
             Self::Data => "data.json",
+            Self::Robustness => "robustness.json",
         }
     }
 }
