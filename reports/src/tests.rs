@@ -56,7 +56,9 @@ fn the_page_is_one_file_that_asks_for_nothing() {
         assert!(!html.contains(outside), "{outside}");
     }
     assert!(html.contains("<dt>pictures decoded by</dt><dd>mozjpeg 2 &amp; image</dd>"));
-    assert!(html.contains("Synthetic faces.") && html.contains("· <strong>synthetic</strong></caption>"));
+    assert!(
+        html.contains("Synthetic faces.") && html.contains("· <strong>synthetic</strong></span></caption>")
+    );
     let mut ids: Vec<&str> = html.split(" id=\"").skip(1).map(|t| t.split('"').next().unwrap()).collect();
     let count = ids.len();
     ids.sort_unstable();

@@ -4,6 +4,7 @@
 //! tests that only read it (`fixture`).
 
 mod backbones;
+mod browser;
 mod config;
 mod costs;
 mod data;

@@ -9,6 +9,8 @@
 //! b.run(&["plan", "typo.yaml"]).code(2).stderr_has("typo.yaml:1: unknown key `seed`");
 //! ```
 
+pub mod browser;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;

@@ -5,9 +5,6 @@ use crate::write::escape_html;
 use facebench_protocols::Severity;
 use std::collections::BTreeMap;
 
-/// Runs to name before counting the rest.
-const NAMED: usize = 4;
-
 /// The findings as a table; a sentence if there are none.
 pub(super) fn section(runs: &[Run]) -> String {
     let mut findings: BTreeMap<(Severity, &str, &str), Vec<String>> = BTreeMap::new();
@@ -29,12 +26,13 @@ pub(super) fn section(runs: &[Run]) -> String {
             Severity::Warn => ("warn", "warning"),
             Severity::Note => ("note", "note"),
         };
-        let mut names = runs.iter().take(NAMED).map(|n| escape_html(n)).collect::<Vec<_>>().join("<br>");
-        if runs.len() > NAMED {
-            names.push_str(&format!("<br>and {} more", runs.len() - NAMED));
-        }
+        let all = runs.iter().map(|n| escape_html(n)).collect::<Vec<_>>().join("<br>");
+        let names = match runs.len() {
+            1 => all,
+            n => format!("<details><summary>{n} runs</summary>{all}</details>"),
+        };
         out.push_str(&format!(
-            "<tr><td class=\"{class}\">{word}</td><td><code>{}</code></td><td>{}</td><td class=\"note\">{names}</td></tr>\n",
+            "<tr><td class=\"{class}\">{word}</td><td class=\"short\"><code>{}</code></td><td>{}</td><td class=\"note\">{names}</td></tr>\n",
             escape_html(code),
             escape_html(message)
         ));

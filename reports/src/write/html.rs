@@ -13,25 +13,25 @@ const SHORT: usize = 32;
 pub(super) fn write(table: &Table, style: &Style) -> String {
     let synthetic = if table.synthetic { " · <strong>synthetic</strong>" } else { "" };
     let id = escape(&table.id);
+    let columns = table.stub.len() + table.columns.len(); // what print makes the type small by
     let mut out = format!("<figure class=\"fb-table\" id=\"table-{id}\">\n");
     out.push_str(&format!(
-        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"caption-{id}\">\n<table>\n"
+        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"caption-{id}\">\n<table style=\"--n:{columns}\">\n"
     ));
     out.push_str(&format!(
-        "<caption id=\"caption-{id}\">{}{synthetic}</caption>\n<thead>\n",
+        "<caption id=\"caption-{id}\"><span>{}{synthetic}</span></caption>\n<thead>\n",
         escape(&table.headline())
     ));
     out.push_str(&header(table));
     out.push_str("</thead>\n");
     let all = marks(table);
-    let width = table.stub.len() + table.columns.len();
     for (g, group) in table.groups.iter().enumerate() {
         let class = if group.ranked { "" } else { " class=\"unranked\"" };
         out.push_str(&format!("<tbody{class}>\n"));
         if !group.title.is_empty() {
             let title = escape(&group.title);
             out.push_str(&format!(
-                "<tr class=\"group\"><th colspan=\"{width}\" scope=\"rowgroup\">{title}</th></tr>\n"
+                "<tr class=\"group\"><th colspan=\"{columns}\" scope=\"rowgroup\">{title}</th></tr>\n"
             ));
         }
         for (r, row) in group.rows.iter().enumerate() {
