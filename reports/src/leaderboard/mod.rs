@@ -19,6 +19,7 @@ mod bundle;
 mod card;
 mod error;
 pub mod export;
+mod older;
 mod pack;
 mod sign;
 mod site;

@@ -104,6 +104,40 @@ fn an_honest_bundle_is_good_and_the_same_every_time() {
 }
 
 #[test]
+fn a_bundle_of_another_version_says_which_and_what_to_do() {
+    let (_dir, out) = bundle();
+    let record = first(&out).join("run.json");
+    let whole = std::fs::read_to_string(&record).unwrap();
+    let change = |change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let mut json: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        for set in json["evaluation"]["sets"].as_array_mut().unwrap() {
+            change(set.as_object_mut().unwrap());
+        }
+        std::fs::write(&record, json.to_string()).unwrap();
+        seal(&out);
+        problems(&out)
+    };
+    let older = change(&|set| ["brier", "video_pauc10"].iter().for_each(|k| drop(set.remove(*k))));
+    assert_eq!(older.lines().filter(|l| !l.starts_with("hint: ")).count(), 1, "one problem: {older}");
+    for word in [
+        "packed by another build of facebench 0.1.0",
+        "lacks brier, video_pauc10,",
+        "hint: score these runs again",
+    ] {
+        assert!(older.contains(word), "{word}: {older}");
+    }
+    edit(&out.join("submission.json"), |t| t.replace("\"facebench\": \"0.1.0\"", "\"facebench\": \"0.9.0\""));
+    let newer = change(&|set| drop(set.insert("auc_of_tomorrow".into(), 0.5.into())));
+    assert!(newer.contains("packed by facebench 0.9.0: run.json has auc_of_tomorrow, which"), "{newer}");
+    // leaving a number out does not hide that another one is wrong
+    let wrong = change(&|set| {
+        set.remove("brier");
+        set.insert("video_auc".into(), 0.999.into());
+    });
+    assert!(wrong.contains("lacks brier") && wrong.contains("video_auc is 0.999 in run.json"), "{wrong}");
+}
+
+#[test]
 fn a_changed_score_is_named_even_if_the_sums_were_made_again() {
     let (_dir, out) = bundle();
     let scores = first(&out).join("scores.csv");

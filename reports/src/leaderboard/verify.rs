@@ -6,6 +6,7 @@
 //! for.
 
 use super::bundle::{Entry, Submission, folder_of};
+use super::older::Unknown;
 use super::{Error, Result, Signature, Signers, sign, sums};
 use crate::runs::{self, Run};
 use facebench_protocols::evaluate::{Options, evaluate_with};
@@ -193,7 +194,12 @@ fn result(
     samples(place, &r.data, &rows, verdict);
     let computed = evaluate_with(&protocol, fold, &rows, &Options::default())
         .map_err(|e| format!("its scores cannot be evaluated: {e}"))?;
-    numbers(place, recorded, &computed, verdict);
+    let unknown = Unknown::of(&folder, &computed);
+    let packed_by = verdict.submission.as_ref().map(|s| s.facebench.clone()).unwrap_or_default();
+    if let Some(what) = unknown.problem(&packed_by) {
+        verdict.problem(place, what);
+    }
+    numbers(place, recorded, &computed, &unknown, verdict);
     for f in recorded.findings.iter().chain(&computed.findings) {
         if f.severity == Severity::Stop && f.code != "oracle-selection" {
             let what = format!("an audit stops this result: {}", f.message);
@@ -258,7 +264,13 @@ fn samples(place: &str, stamps: &[DataStamp], rows: &[ScoreRow], verdict: &mut V
 }
 
 /// Every number of the record against the recomputed one.
-fn numbers(place: &str, recorded: &Evaluation, computed: &Evaluation, verdict: &mut Verdict) {
+fn numbers(
+    place: &str,
+    recorded: &Evaluation,
+    computed: &Evaluation,
+    unknown: &Unknown,
+    verdict: &mut Verdict,
+) {
     let json = |m: &facebench_protocols::Measures| serde_json::to_value(m).unwrap_or_default();
     let all = |e: &Evaluation| -> Vec<(String, Value)> {
         e.sets.iter().chain(&e.dev).map(|m| (m.set.clone(), json(m))).collect()
@@ -271,7 +283,7 @@ fn numbers(place: &str, recorded: &Evaluation, computed: &Evaluation, verdict: &
             continue;
         };
         let mut wrong = Vec::new();
-        verdict.numbers += compare("", value, other, &mut wrong);
+        verdict.numbers += compare("", value, other, unknown, &mut wrong);
         if !wrong.is_empty() {
             let more = wrong.len().saturating_sub(NAMED);
             let mut what = wrong[..wrong.len().min(NAMED)].join("; ");
@@ -287,19 +299,27 @@ fn numbers(place: &str, recorded: &Evaluation, computed: &Evaluation, verdict: &
 }
 
 /// Walks two values; returns how many leaves were compared.
-fn compare(path: &str, said: &Value, ours: &Value, wrong: &mut Vec<String>) -> usize {
+fn compare(path: &str, said: &Value, ours: &Value, unknown: &Unknown, wrong: &mut Vec<String>) -> usize {
+    if unknown.lacking.contains(path) {
+        return 0;
+    }
     let at = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (said, ours) {
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             let null = Value::Null;
             keys.iter()
-                .map(|k| compare(&at(k), a.get(*k).unwrap_or(&null), b.get(*k).unwrap_or(&null), wrong))
+                .map(|k| {
+                    compare(&at(k), a.get(*k).unwrap_or(&null), b.get(*k).unwrap_or(&null), unknown, wrong)
+                })
                 .sum()
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().map(|(i, (a, b))| compare(&at(&i.to_string()), a, b, wrong)).sum()
-        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .map(|(i, (a, b))| compare(&at(&i.to_string()), a, b, unknown, wrong))
+            .sum(),
         _ => {
             let same = match (said.as_f64(), ours.as_f64()) {
                 (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()),
