@@ -40,4 +40,4 @@ pub use record::{DataStamp, Machine, Params, PluginStamp, ProtocolStamp, RunReco
 pub use references::{Reference, all_references, references};
 pub use rng::Stream;
 pub use sample::{Manifest, Sample, Split};
-pub use scores::{ScoreRow, read_scores, score_header, write_scores};
+pub use scores::{ScoreRow, VideoScores, read_scores, read_videos, score_header, write_scores};

@@ -14,6 +14,10 @@ use crate::csv;
 use crate::error::{Error, Result};
 use crate::sample::{Sample, check_identity, split_subjects};
 
+mod videos;
+
+pub use videos::{VideoScores, read_videos};
+
 /// One scored frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreRow {

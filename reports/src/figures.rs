@@ -10,8 +10,9 @@ use crate::plot::{
     Plot as _, Radar, Reliability, Roc, RocCurve, Scored, Threshold, render,
 };
 use crate::runs::Run;
-use crate::tables::{self, Entry, Study};
-use facebench_protocols::{Metric, ScoreRow};
+use crate::scaling;
+use crate::tables::{self, Entry, SetScores, Study};
+use facebench_protocols::Metric;
 
 /// Curves with bands side by side before the bands hide each other.
 const BANDS: usize = 4;
@@ -44,7 +45,11 @@ pub(crate) enum Place {
 }
 
 /// The figures of a study.
-pub(crate) fn of_study(study: &mut Study<'_>, png: bool) -> Result<Vec<(Place, Figure)>, Error> {
+pub(crate) fn of_study(
+    study: &mut Study<'_>,
+    runs: &[Run],
+    png: bool,
+) -> Result<Vec<(Place, Figure)>, Error> {
     let mut figures = Vec::new();
     for bars in bars(study) {
         figures.push((Place::Main, render(&bars, png)?));
@@ -60,6 +65,9 @@ pub(crate) fn of_study(study: &mut Study<'_>, png: bool) -> Result<Vec<(Place, F
     }
     if let Some(bubbles) = bubbles(study) {
         figures.push((Place::Main, render(&bubbles, png)?));
+    }
+    for curves in scaling::curves(study, runs) {
+        figures.push((Place::Main, render(&curves, png)?));
     }
     for (fold, set) in sets(study) {
         for roc in rocs(study, &fold, &set)? {
@@ -111,7 +119,7 @@ pub(crate) fn of_training(runs: &[Run], png: bool) -> Result<Vec<(Place, Figure)
     Ok(figures)
 }
 
-fn marked(title: &str, synthetic: bool) -> String {
+pub(crate) fn marked(title: &str, synthetic: bool) -> String {
     if synthetic { format!("{title} · synthetic") } else { title.to_owned() }
 }
 
@@ -260,8 +268,7 @@ fn rocs(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Vec<Roc>, Error>
     let name = set_name(study, fold, set);
     let mut curves = Vec::new();
     for (name, run) in shown {
-        let rows = study.scores.of(run)?.unwrap_or_default();
-        let samples = scored(rows, set);
+        let samples = scored(study.scores.of(run)?, set);
         if !samples.is_empty() {
             curves.push(RocCurve::of(&name, &samples, resamples)?);
         }
@@ -279,10 +286,11 @@ fn rocs(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Vec<Roc>, Error>
     ])
 }
 
-/// Video rows as ROC samples.
-fn scored(rows: &[ScoreRow], set: &str) -> Vec<Scored> {
-    let of_set = rows.iter().filter(|r| r.set == set).enumerate();
-    of_set.map(|(video, r)| Scored { score: r.score, fake: r.label == 1, video }).collect()
+/// Videos of a set as ROC samples.
+fn scored(sets: Option<&[SetScores]>, set: &str) -> Vec<Scored> {
+    let Some(own) = sets.unwrap_or_default().iter().find(|s| s.videos.set == set) else { return Vec::new() };
+    let pairs = own.scores.iter().zip(&own.videos.labels).enumerate();
+    pairs.map(|(video, (&score, &label))| Scored { score, fake: label == 1, video }).collect()
 }
 
 fn histogram(study: &mut Study<'_>, index: usize) -> Result<Option<Histogram>, Error> {
@@ -296,9 +304,8 @@ fn histogram(study: &mut Study<'_>, index: usize) -> Result<Option<Histogram>, E
         let measures = run.record.evaluation.iter().flat_map(|e| &e.sets).find(|m| m.set == set);
         let dev = measures.and_then(|m| m.dev_threshold);
         let name = set_name(study, &fold, &set);
-        let rows = study.scores.of(run)?.unwrap_or_default();
         let scores: Vec<(f64, bool)> =
-            rows.iter().filter(|r| r.set == set).map(|r| (r.score, r.label == 1)).collect();
+            scored(study.scores.of(run)?, &set).into_iter().map(|s| (s.score, s.fake)).collect();
         if !scores.is_empty() {
             let thresholds =
                 dev.map(|at| Threshold { name: "threshold at the EER of the development set".into(), at });
@@ -341,24 +348,27 @@ fn radars(study: &Study<'_>) -> Vec<Radar> {
     figures
 }
 
-/// Parameters against the mean video AUC over all test sets, of rows that have all of them.
+/// Mean video AUC in per cent over all unseen test sets; `None` for a row that lacks one.
+pub(crate) fn unseen_mean(study: &Study<'_>, entry: &Entry<'_>) -> Option<f64> {
+    let sets = tables::sets(&study.part);
+    let unseen = sets.iter().filter(|(_, _, seen)| !seen);
+    let values: Option<Vec<f64>> =
+        unseen.map(|(f, s, _)| mean(entry, f, s, Metric::VideoAuc).map(|v| v.0)).collect();
+    let values = values.filter(|v| !v.is_empty())?;
+    Some(100.0 * values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Parameters against the mean video AUC over all unseen test sets, of rows that have all of them.
 fn bubbles(study: &Study<'_>) -> Option<Bubbles> {
-    let sets: Vec<(String, String)> = tables::sets(&study.part)
-        .into_iter()
-        .filter(|(_, _, seen)| !seen)
-        .map(|(fold, set, _)| (fold, set))
-        .collect();
     let row = |e: &Entry<'_>| {
-        let values: Option<Vec<f64>> =
-            sets.iter().map(|(f, s)| mean(e, f, s, Metric::VideoAuc).map(|v| v.0)).collect();
-        let values = values.filter(|v| !v.is_empty())?;
+        let value = unseen_mean(study, e)?;
         let params = e.runs.values().next()?.record.params;
         (params.total > 0).then(|| Bubble {
             name: e.name(),
             family: format!("{} {}", e.pretraining, e.head),
             total: params.total as f64,
             trained: params.trained as f64,
-            value: 100.0 * values.iter().sum::<f64>() / values.len() as f64,
+            value,
         })
     };
     let rows: Vec<Bubble> = study.entries.iter().filter(|e| !e.oracle).filter_map(row).collect();
@@ -384,7 +394,7 @@ fn reliability(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Option<Re
         .collect();
     let mut series = Vec::new();
     for (name, run) in runs {
-        let samples = scored(study.scores.of(run)?.unwrap_or_default(), set);
+        let samples = scored(study.scores.of(run)?, set);
         if !samples.is_empty() {
             series.push(Calibration::of(&name, &samples, BINS));
         }

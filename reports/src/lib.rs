@@ -16,6 +16,7 @@ pub mod plot;
 mod report;
 pub mod robustness;
 pub mod runs;
+mod scaling;
 pub mod table;
 pub mod tables;
 #[cfg(test)]

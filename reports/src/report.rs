@@ -168,8 +168,10 @@ pub(crate) fn report_page(
     if !(wants(Output::Html) || wants(Output::Svg) || wants(Output::Png)) {
         return Ok(files.finish());
     }
-    let figures: Vec<Vec<(Place, Figure)>> =
-        studies.iter_mut().map(|s| figures::of_study(s, wants(Output::Png))).collect::<Result<_, _>>()?;
+    let figures: Vec<Vec<(Place, Figure)>> = studies
+        .iter_mut()
+        .map(|s| figures::of_study(s, runs, wants(Output::Png)))
+        .collect::<Result<_, _>>()?;
     let training = figures::of_training(runs, wants(Output::Png))?;
     let pictures = pictures(runs, options.with_images)?;
     for (_, figure) in figures.iter().flatten().chain(&training) {

@@ -92,13 +92,32 @@ impl Plan {
 /// # Errors
 /// As [`Plan::new`].
 pub fn auc_resamples(data: &Observations, plan: &Plan) -> Result<Vec<f64>, MetricError> {
-    check_two(data.scores, data.labels)?;
-    let steps = steps(data);
+    let mut one = auc_resamples_of(&[data.scores], data.labels, data.clusters, plan)?;
+    Ok(one.pop().unwrap_or_default())
+}
+
+/// As [`auc_resamples`], for several models that scored the same samples: the weights are drawn once for all.
+///
+/// # Errors
+/// As [`Plan::new`].
+pub fn auc_resamples_of(
+    models: &[&[f64]],
+    labels: &[u8],
+    clusters: &[u32],
+    plan: &Plan,
+) -> Result<Vec<Vec<f64>>, MetricError> {
+    let sorted: Vec<Vec<Step>> = models
+        .par_iter()
+        .map(|scores| {
+            check_two(scores, labels)?;
+            Ok(steps(&Observations { scores, labels, clusters }))
+        })
+        .collect::<Result<_, MetricError>>()?;
     let mut sizes = vec![[0.0; 2]; plan.clusters]; // real, fake
-    for (&cluster, &label) in data.clusters.iter().zip(data.labels) {
+    for (&cluster, &label) in clusters.iter().zip(labels) {
         sizes[cluster as usize][usize::from(label)] += 1.0;
     }
-    let blocks: Vec<Vec<f64>> = (0..plan.resamples.div_ceil(LANES))
+    let blocks: Vec<Vec<[f64; LANES]>> = (0..plan.resamples.div_ceil(LANES))
         .into_par_iter()
         .map(|block| {
             let wanted = (plan.resamples - block * LANES).min(LANES);
@@ -111,11 +130,19 @@ pub fn auc_resamples(data: &Observations, plan: &Plan) -> Result<Vec<f64>, Metri
                     totals[lane][1] += f64::from(w) * sizes[cluster][1];
                 }
             }
-            let wins = twice_wins(&steps, &weights);
-            (0..wanted).map(|i| wins[i] / (2.0 * totals[i][0] * totals[i][1])).collect()
+            let of_model = |steps: &Vec<Step>| {
+                let mut aucs = twice_wins(steps, &weights);
+                (0..wanted).for_each(|i| aucs[i] /= 2.0 * totals[i][0] * totals[i][1]);
+                aucs
+            };
+            sorted.iter().map(of_model).collect()
         })
         .collect();
-    Ok(blocks.concat())
+    let of_model = |m: usize| {
+        let all = blocks.iter().flat_map(|b| b[m]);
+        all.take(plan.resamples).collect()
+    };
+    Ok((0..models.len()).map(of_model).collect())
 }
 
 /// The 95 % interval of the AUC: expanded BCa. `None` where a class has a single cluster.

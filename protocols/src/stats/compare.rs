@@ -5,15 +5,19 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{Observations, Plan, auc_resamples};
+use super::bootstrap::{Observations, Plan, auc_resamples, auc_resamples_of};
 use super::delong::delong_paired;
 use crate::error::{Error, Result};
 use crate::evaluate::Interval;
 use crate::metrics::{MetricError, video};
 use crate::protocol::Aggregation;
 use crate::scores::ScoreRow;
+
+/// Scores that are sorted and held together, at 8 bytes each.
+const AT_ONCE: usize = 16 << 20;
 
 /// A paired comparison at video level; a − b.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,33 +58,57 @@ pub fn compare(
     let (ra, rb): (Vec<&ScoreRow>, Vec<&ScoreRow>) =
         (ia.iter().map(|&i| &a[i]).collect(), ib.iter().map(|&i| &b[i]).collect());
     same_samples(set, &ra, &rb)?;
-    let undefined = |source: MetricError| Error::Metric { set: set.to_owned(), level: "video", source };
     let (va, vb) = (video::group(&ra, aggregation)?, video::group(&rb, aggregation)?);
     let labels: Vec<u8> = va.iter().map(|v| v.row.label).collect();
     let (sa, sb): (Vec<f64>, Vec<f64>) =
         (va.iter().map(|v| v.score).collect(), vb.iter().map(|v| v.score).collect());
+    let mut one = compare_videos(set, &[&sa], &sb, &labels, resamples, seed)?;
+    Ok(one.remove(0))
+}
+
+/// Compare each of `models` with `b`, all of them scores of the same videos in the same order.
+///
+/// The weights of the resamples are drawn once, so that hundreds of models cost little more than their sorting.
+///
+/// # Errors
+/// A metric is undefined.
+pub fn compare_videos(
+    set: &str,
+    models: &[&[f64]],
+    b: &[f64],
+    labels: &[u8],
+    resamples: usize,
+    seed: u64,
+) -> Result<Vec<Comparison>> {
+    let undefined = |source: MetricError| Error::Metric { set: set.to_owned(), level: "video", source };
     let clusters: Vec<u32> = (0..labels.len() as u32).collect();
-    let observed = |scores| Observations { scores, labels: &labels, clusters: &clusters };
-    let plan = Plan::new(&observed(&sa), resamples, seed).map_err(undefined)?;
-    let (resampled_a, resampled_b) = (
-        auc_resamples(&observed(&sa), &plan).map_err(undefined)?,
-        auc_resamples(&observed(&sb), &plan).map_err(undefined)?,
-    );
-    let differences: Vec<f64> = resampled_a.iter().zip(&resampled_b).map(|(x, y)| x - y).collect();
-    let test = delong_paired(&sa, &sb, &labels).map_err(undefined)?;
-    let beyond = |keep: fn(f64) -> bool| differences.iter().filter(|d| keep(**d)).count();
-    let tail = beyond(|d| d <= 0.0).min(beyond(|d| d >= 0.0));
+    let observed = Observations { scores: b, labels, clusters: &clusters };
+    let plan = Plan::new(&observed, resamples, seed).map_err(undefined)?;
+    let resampled_b = auc_resamples(&observed, &plan).map_err(undefined)?;
     let fake = labels.iter().filter(|&&l| l == 1).count();
-    Ok(Comparison {
-        set: set.to_owned(),
-        auc_a: test.a.auc,
-        auc_b: test.b.auc,
-        difference: test.difference,
-        interval: plan.interval(&differences),
-        p_delong: test.p,
-        p_bootstrap: (2.0 * (tail + 1) as f64 / (resamples + 1) as f64).min(1.0),
-        videos: [labels.len() - fake, fake],
-    })
+    let at_once = (AT_ONCE / labels.len().max(1)).max(1);
+    let mut out = Vec::with_capacity(models.len());
+    for models in models.chunks(at_once) {
+        let resampled = auc_resamples_of(models, labels, &clusters, &plan).map_err(undefined)?;
+        let compared = models.par_iter().zip(&resampled).map(|(a, resampled)| {
+            let differences: Vec<f64> = resampled.iter().zip(&resampled_b).map(|(x, y)| x - y).collect();
+            let test = delong_paired(a, b, labels).map_err(undefined)?;
+            let beyond = |keep: fn(f64) -> bool| differences.iter().filter(|d| keep(**d)).count();
+            let tail = beyond(|d| d <= 0.0).min(beyond(|d| d >= 0.0));
+            Ok(Comparison {
+                set: set.to_owned(),
+                auc_a: test.a.auc,
+                auc_b: test.b.auc,
+                difference: test.difference,
+                interval: plan.interval(&differences),
+                p_delong: test.p,
+                p_bootstrap: (2.0 * (tail + 1) as f64 / (resamples + 1) as f64).min(1.0),
+                videos: [labels.len() - fake, fake],
+            })
+        });
+        out.extend(compared.collect::<Result<Vec<Comparison>>>()?);
+    }
+    Ok(out)
 }
 
 fn same_samples(set: &str, a: &[&ScoreRow], b: &[&ScoreRow]) -> Result<()> {

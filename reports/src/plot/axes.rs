@@ -51,8 +51,16 @@ impl Scale {
     /// Tick values with their texts; at most about `most` of them.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         if self.log {
-            let (from, to) = (self.min.log10().ceil() as i32, self.max.log10().floor() as i32);
-            return (from..=to).map(|e| 10_f64.powi(e)).map(|v| (v, plain(v, 6))).collect();
+            let (from, to) = (self.min.log10().floor() as i32, self.max.log10().ceil() as i32);
+            let steps = |mantissas: &[f64]| -> Vec<(f64, String)> {
+                let all = (from..=to).flat_map(|e| mantissas.iter().map(move |m| m * 10_f64.powi(e)));
+                let inside = all.filter(|v| (self.min * 0.999..=self.max * 1.001).contains(v));
+                inside.map(|v| (v, plain(v, 6))).collect()
+            };
+            // over less than two decades powers of ten alone would leave the axis bare
+            let lists: [&[f64]; 3] =
+                [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]];
+            return lists.map(steps).into_iter().find(|t| t.len() > 2).unwrap_or_else(|| steps(lists[2]));
         }
         let rough = (self.max - self.min) / most.max(1) as f64;
         let power = 10_f64.powi(rough.log10().floor() as i32);

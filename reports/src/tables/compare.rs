@@ -4,13 +4,17 @@
 //! the same videos, by DeLong's test with a bootstrap interval. Over several seeds the p-value is twice the median
 //! (valid whatever the dependence between seeds). All p-values of a table are Holm-corrected together.
 
+use super::scores::Videos;
 use super::shape::{Shape, Source};
 use super::{Entry, Scores};
 use crate::Error;
+use crate::runs::Run;
 use crate::table::{Cell, Row, Table};
-use facebench_protocols::stats::compare::{Comparison, compare};
+use facebench_protocols::stats::compare::{Comparison, compare_videos};
 use facebench_protocols::stats::holm::holm;
-use facebench_protocols::{Aggregation, Interval, Metric};
+use facebench_protocols::{Interval, Metric};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Bootstrap resamples of the interval.
 const RESAMPLES: usize = 1000;
@@ -63,9 +67,10 @@ pub(super) fn compare_rows(
         };
         let means: Vec<(usize, f64)> = ranked.iter().filter_map(|&i| Some((i, mean(i)?))).collect();
         let Some(&(best, _)) = means.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
-        for &(entry, _) in means.iter().filter(|(i, _)| *i != best) {
-            if let Some(pair) = compare_pair((&entries[entry], &entries[best]), fold, set, scores)? {
-                let (difference, interval, p) = pair;
+        let others: Vec<usize> = means.iter().map(|m| m.0).filter(|&i| i != best).collect();
+        let found = compare_column(entries, best, &others, (fold, set), scores)?;
+        for (entry, found) in others.into_iter().zip(found) {
+            if let Some((difference, interval, p)) = over_seeds(&found) {
                 let set = if shape.columns[column].group.contains(fold.as_str()) { fold } else { set };
                 all.push(Compared { column, set: set.clone(), entry, best, difference, interval, p });
             }
@@ -82,36 +87,74 @@ fn at_video_level(entry: &Entry<'_>, fold: &str, set: &str, metric: Metric) -> b
     metric == Metric::VideoAuc || (metric == Metric::FrameAuc && measured().all(|m| m.frames == m.videos))
 }
 
-type Pair = (f64, Interval, f64);
+type Found = Vec<(Comparison, Interval)>;
 
-/// Mean difference, mean interval and p-value over the seeds both rows have; `None` without scores.
-fn compare_pair(
-    (a, b): (&Entry<'_>, &Entry<'_>),
-    fold: &str,
-    set: &str,
+/// Each of `others` against `best` on one set, seed by seed; nothing where a seed has no scores or too few videos.
+fn compare_column(
+    entries: &[Entry<'_>],
+    best: usize,
+    others: &[usize],
+    (fold, set): (&String, &String),
     scores: &mut Scores,
-) -> Result<Option<Pair>, Error> {
-    let mut found = Vec::new();
-    for seed in a.seeds() {
-        let key = (fold.to_owned(), seed);
-        let (Some(run_a), Some(run_b)) = (a.runs.get(&key), b.runs.get(&key)) else { continue };
-        let Some(rows_a) = scores.of(run_a)?.map(<[_]>::to_vec) else { continue };
-        let Some(rows_b) = scores.of(run_b)? else { continue };
-        let has = |rows: &[facebench_protocols::ScoreRow]| rows.iter().any(|r| r.set == set);
-        if !has(&rows_a) || !has(rows_b) {
-            continue;
+) -> Result<Vec<Found>, Error> {
+    let mut found: Vec<Found> = others.iter().map(|_| Vec::new()).collect();
+    if others.is_empty() {
+        return Ok(found);
+    }
+    let run = |entry: usize, seed: u64| entries[entry].runs.get(&(fold.clone(), seed)).copied();
+    for seed in entries[best].seeds() {
+        let Some(best_run) = run(best, seed) else { continue };
+        let runs: Vec<(usize, &Run)> =
+            others.iter().enumerate().filter_map(|(at, &i)| Some((at, run(i, seed)?))).collect();
+        scores.fetch(&runs.iter().map(|r| r.1).chain([best_run]).collect::<Vec<_>>())?;
+        let Some(of_best) = scores.set(best_run, set) else { continue };
+        let mut models = Vec::new();
+        for (at, run) in runs {
+            let Some(own) = scores.set(run, set) else { continue };
+            if !Arc::ptr_eq(&own.videos, &of_best.videos) {
+                let what = format!("{} with {} on {set}", entries[others[at]].name(), entries[best].name());
+                return Err(Error::Statistics { what, message: differ(&own.videos, &of_best.videos) });
+            }
+            models.push((at, own.scores.as_slice()));
         }
-        match compare(set, &rows_a, rows_b, Aggregation::Mean, RESAMPLES, 0) {
-            Ok(comparison) => found.extend(comparison.interval.map(|interval| (comparison, interval))),
+        let list: Vec<&[f64]> = models.iter().map(|m| m.1).collect();
+        match compare_videos(set, &list, &of_best.scores, &of_best.videos.labels, RESAMPLES, 0) {
+            Ok(compared) => {
+                for ((at, _), comparison) in models.iter().zip(compared) {
+                    found[*at].extend(comparison.interval.map(|interval| (comparison, interval)));
+                }
+            }
             Err(facebench_protocols::Error::Metric { .. }) => {} // too few videos to test: no mark either way
             Err(e) => {
-                let what = format!("{} with {} on {set}", a.name(), b.name());
+                let what = format!("all rows with {} on {set}", entries[best].name());
                 return Err(Error::Statistics { what, message: e.to_string() });
             }
         }
     }
+    Ok(found)
+}
+
+/// How two lists of videos differ.
+fn differ(a: &Videos, b: &Videos) -> String {
+    fn ids(v: &Videos) -> BTreeSet<(&String, &u8)> {
+        v.ids.iter().zip(&v.labels).collect()
+    }
+    let (ids_a, ids_b) = (ids(a), ids(b));
+    let only = |x: &BTreeSet<_>, y: &BTreeSet<_>| x.difference(y).count();
+    let example = ids_a.symmetric_difference(&ids_b).next().map(|(id, _)| (*id).clone());
+    let error = facebench_protocols::Error::DifferentSamples {
+        set: a.set.clone(),
+        only_a: only(&ids_a, &ids_b),
+        only_b: only(&ids_b, &ids_a),
+        example: example.unwrap_or_default(),
+    };
+    error.to_string()
+}
+
+/// Mean difference, mean interval and p-value; `None` without a comparison.
+fn over_seeds(found: &Found) -> Option<(f64, Interval, f64)> {
     if found.is_empty() {
-        return Ok(None);
+        return None;
     }
     let n = found.len() as f64;
     let mean = |f: fn(&(Comparison, Interval)) -> f64| found.iter().map(f).sum::<f64>() / n;
@@ -120,7 +163,7 @@ fn compare_pair(
     p.sort_by(f64::total_cmp);
     let median = p[p.len() / 2]; // the upper one of two: conservative
     let p = if p.len() == 1 { median } else { (2.0 * median).min(1.0) };
-    Ok(Some((mean(|(c, _)| c.difference), interval, p)))
+    Some((mean(|(c, _)| c.difference), interval, p))
 }
 
 /// Marks the cells that are not different from the best.

@@ -76,7 +76,7 @@ pub(crate) fn entries<'a>(runs: &[&'a Run]) -> Vec<Entry<'a>> {
 }
 
 /// The plan's leaves by dotted path, without what differs between folds, seeds and data.
-fn leaves(plan: &Value) -> BTreeMap<String, String> {
+pub(crate) fn leaves(plan: &Value) -> BTreeMap<String, String> {
     fn walk(value: &Value, path: &str, out: &mut BTreeMap<String, String>) {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| {

@@ -25,9 +25,9 @@ mod tests;
 pub use ablation::ablation;
 pub(crate) use cited::append as cite;
 pub(crate) use compare::Compared;
-pub(crate) use entries::{Entry, entries};
+pub(crate) use entries::{Entry, entries, leaves};
 pub(crate) use part::{Part, parts};
-pub(crate) use scores::Scores;
+pub(crate) use scores::{Scores, SetScores};
 pub(crate) use shape::{metric_id, sets};
 
 use crate::Error;
