@@ -10,6 +10,7 @@ mod costs;
 mod data;
 mod datasets;
 mod explain;
+mod features;
 mod fixture;
 mod leaderboard;
 mod masks;

@@ -363,7 +363,8 @@ pub(crate) enum TorchLayout {
 /// `facebench features`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: facebench features --backbone dino -s size=micro --random-weights --folder faces --out features.npz\n\n\
+    after_help = "Example: facebench features --backbone dino -s size=micro --random-weights --folder faces --out features.npz\n\
+    Example: facebench features --backbone dino -s size=micro --random-weights --manifest ffpp.csv --out f.npz --plot tsne.svg\n\n\
     Arrays of the file: `pooled` (n, D), `tokens` (n, 1 + N, D), both f32, and `ids`, one name per picture. With\n\
     `--images` the values are used as they are: no resizing, no normalisation"
 )]
@@ -383,9 +384,9 @@ pub(crate) struct FeaturesArgs {
     /// Images as an array (n, 3, H, W) of f32, used as they are
     #[arg(long, value_name = "X.npy", group = "input", required = true)]
     pub(crate) images: Option<PathBuf>,
-    /// Manifest, as `facebench data index` writes it
+    /// Manifest, as `facebench data index` writes it; may be given several times
     #[arg(long, value_name = "CSV", group = "input")]
-    pub(crate) manifest: Option<PathBuf>,
+    pub(crate) manifest: Vec<PathBuf>,
     /// Folder with pictures, at any depth
     #[arg(long, value_name = "DIR", group = "input")]
     pub(crate) folder: Option<PathBuf>,
@@ -398,6 +399,9 @@ pub(crate) struct FeaturesArgs {
     /// The file to write: `.npz` or `.safetensors`
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) out: PathBuf,
+    /// Draw the pooled features of `--manifest`, laid out by t-SNE: `.svg` or `.png`, with a CSV beside it
+    #[arg(long, value_name = "FIGURE")]
+    pub(crate) plot: Option<PathBuf>,
     /// How pictures are brought to the input size
     #[arg(long, value_enum, default_value_t = Fit::Direct)]
     pub(crate) transform: Fit,

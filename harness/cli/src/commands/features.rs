@@ -3,6 +3,7 @@
 //! Memory does not grow with the number of pictures. An array given with `--images` goes in as it is, so that a
 //! checkpoint can be compared with any other implementation on the same numbers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +17,7 @@ use facebench_train::frames::FrameReader;
 use facebench_train::{Job, Progress, Silent};
 use serde_json::{Value, json};
 
+use super::features_plot::Plot;
 use super::shared;
 use crate::args::{FeaturesArgs, Fit};
 use crate::fail::{Permanent, Status};
@@ -36,7 +38,17 @@ pub(crate) fn run(args: &FeaturesArgs) -> Result<Status> {
     let config = Value::Object(shared::plugin_config(&args.set)?);
     let plugins = shared::plugins(&args.plugins)?;
     let (device, _) = shared::device(&args.device)?;
-    let input = open(args)?;
+    if args.plot.is_some() && args.manifest.is_empty() {
+        bail!(
+            "--plot needs --manifest, which says what is fake and where it comes from\n\
+             hint: `facebench data index` writes one"
+        );
+    }
+    let (input, synthetic) = open(args)?;
+    let plot = match (&args.plot, &input) {
+        (Some(file), Input::Files(samples, _)) => Some(Plot::new(file, &args.backbone, samples, synthetic)?),
+        _ => None,
+    };
     let encoder = Encoder::open(&plugins, &args.backbone, &config, args.checkpoint.as_deref(), &device, 0)?;
     for name in &encoder.fresh {
         eprintln!("note: `{name}` is not in the file and keeps its initial value, as the layout allows");
@@ -76,26 +88,42 @@ pub(crate) fn run(args: &FeaturesArgs) -> Result<Status> {
     let stop = run::hear_signals()?;
     let threads = runtime::thread_pool(args.threads.map_or(0, usize::from))?;
     let work = Work { args, encoder: &encoder, device: &device, pool, tokens, total, stop: &stop };
-    if !threads.install(|| work.stream(input, file)).context(Permanent("features"))? {
+    let mut plot = plot;
+    if !threads.install(|| work.stream(input, file, &mut plot)).context(Permanent("features"))? {
         eprintln!("interrupted: nothing was kept");
         return Ok(Status::Interrupted);
     }
+    let figure = plot.map(|plot| threads.install(|| plot.finish())).transpose()?;
     let shapes: serde_json::Map<String, Value> =
         arrays.iter().map(|(name, shape)| ((*name).to_owned(), json!(shape))).collect();
-    out::json(&json!({
+    let mut said = json!({
         "file": args.out, "backbone": args.backbone, "layout": encoder.layout, "arrays": shapes,
-    }))?;
+    });
+    if let Some(files) = figure {
+        said["figure"] = json!(files);
+    }
+    out::json(&said)?;
     Ok(Status::Done)
 }
 
-fn open(args: &FeaturesArgs) -> Result<Input> {
+/// The input, and whether it is made of synthetic faces as far as manifests say so.
+fn open(args: &FeaturesArgs) -> Result<(Input, bool)> {
     if let Some(file) = &args.images {
-        return Ok(Input::Array(NpyRows::open(file)?));
+        return Ok((Input::Array(NpyRows::open(file)?), false));
     }
-    if let Some(file) = &args.manifest {
-        let samples = readers::manifest(file)?.samples;
-        let ids = samples.iter().map(Sample::id).collect();
-        return Ok(Input::Files(samples, ids));
+    if !args.manifest.is_empty() {
+        let (mut samples, mut synthetic) = (Vec::new(), false);
+        for file in &args.manifest {
+            let manifest = readers::manifest(file)?;
+            synthetic |= manifest.synthetic;
+            samples.extend(manifest.samples);
+        }
+        let ids: Vec<String> = samples.iter().map(Sample::id).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(id) = ids.iter().find(|id| !seen.insert(*id)) {
+            bail!("{id} is in two manifests");
+        }
+        return Ok((Input::Files(samples, ids), synthetic));
     }
     let Some(folder) = &args.folder else { bail!("give --images, --manifest or --folder") };
     let files = readers::pictures(folder)?;
@@ -111,7 +139,7 @@ fn open(args: &FeaturesArgs) -> Result<Input> {
         subjects: Vec::new(),
         path,
     };
-    Ok(Input::Files(files.into_iter().map(sample).collect(), ids))
+    Ok((Input::Files(files.into_iter().map(sample).collect(), ids), false))
 }
 
 /// Everything the loop needs.
@@ -127,7 +155,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// False when interrupted.
-    fn stream(&self, input: Input, mut file: ArrayFile) -> Result<bool> {
+    fn stream(&self, input: Input, mut file: ArrayFile, plot: &mut Option<Plot>) -> Result<bool> {
         let screen = Screen::new();
         let progress = screen.unit(&self.args.out.display().to_string());
         progress.phase("pictures", self.total as u64);
@@ -141,7 +169,7 @@ impl Work<'_> {
                     }
                     let n = batch.min(self.total - done);
                     let images = Tensor::from_vec(rows.read(n)?, (n, 3, side, side), self.device)?;
-                    self.write(&images, &mut file)?;
+                    self.write(&images, &mut file, None)?;
                     done += n;
                     progress.tick(done as u64, "");
                 }
@@ -173,7 +201,8 @@ impl Work<'_> {
                         return Ok(false);
                     }
                     let frames = frames?;
-                    self.write(&frames.tensor(self.device)?, &mut file)?;
+                    let plot = plot.as_mut().map(|plot| (done, plot));
+                    self.write(&frames.tensor(self.device)?, &mut file, plot)?;
                     done += frames.indices.len();
                     progress.tick(done as u64, "");
                 }
@@ -183,23 +212,27 @@ impl Work<'_> {
         Ok(true)
     }
 
-    fn write(&self, images: &Tensor, file: &mut ArrayFile) -> Result<()> {
+    /// Appends the features of `images`; `plot` with the number of the first of them.
+    fn write(&self, images: &Tensor, file: &mut ArrayFile, plot: Option<(usize, &mut Plot)>) -> Result<()> {
         let tokens = self.encoder.tokens(images)?;
-        let mut which = 0;
-        let mut append = |values: &Tensor| -> Result<()> {
-            let values: Vec<f32> = values.flatten_all()?.to_vec1()?;
+        let values = |tensor: &Tensor| -> Result<Vec<f32>> {
+            let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
             if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
                 bail!("a feature is {bad}\nhint: look at the images and at the file of weights");
             }
-            file.append(which, &values)?;
-            which += 1;
-            Ok(())
+            Ok(values)
         };
-        if self.pool {
-            append(&self.encoder.pooled(&tokens)?)?;
+        if self.pool || plot.is_some() {
+            let pooled = values(&self.encoder.pooled(&tokens)?)?;
+            if self.pool {
+                file.append(0, &pooled)?;
+            }
+            if let Some((first, plot)) = plot {
+                plot.take(first, &pooled, self.encoder.info().pooled_width());
+            }
         }
         if self.tokens {
-            append(&tokens)?;
+            file.append(usize::from(self.pool), &values(&tokens)?)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod data_sets;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod features;
+mod features_plot;
 mod finished;
 pub(crate) mod leaderboard;
 pub(crate) mod mask;

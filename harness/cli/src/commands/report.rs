@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Status> {
         "all" => Output::all(),
         list => list.split(',').map(|name| Output::parse(name.trim())).collect::<Result<_, _>>()?,
     };
-    tables_of(&all, &[], false)?;
+    scored(&all)?;
     let options = Options { published: args.cite, with_images: args.with_images, ..Options::new(&outputs) };
     let files = report_of(&all, out, &options)?;
     out::text(&files.iter().map(|f| format!("{}\n", f.display())).collect::<String>())?;
@@ -127,6 +127,18 @@ fn runs_of(plan: &Plan, store: &Store) -> Result<Vec<Run>> {
     Ok(list)
 }
 
+/// Refuses runs that would make no table; cheaper than making the tables.
+fn scored(all: &[Run]) -> Result<()> {
+    if tables::protocols(all).is_empty() && tables::ablation(all, &[])?.is_none() {
+        return Err(nothing());
+    }
+    Ok(())
+}
+
+fn nothing() -> anyhow::Error {
+    anyhow!("none of the runs was scored\nhint: `facebench run` scores what it tunes")
+}
+
 /// All tables, protocol by protocol.
 fn tables_of(all: &[Run], protocols: &[Protocol], cite: bool) -> Result<Vec<Table>> {
     let mut list = Vec::new();
@@ -140,7 +152,7 @@ fn tables_of(all: &[Run], protocols: &[Protocol], cite: bool) -> Result<Vec<Tabl
     }
     list.extend(tables::ablation(all, protocols)?);
     if list.is_empty() {
-        return Err(anyhow!("none of the runs was scored\nhint: `facebench run` scores what it tunes"));
+        return Err(nothing());
     }
     Ok(list)
 }
