@@ -17,9 +17,13 @@ use crate::{out, plan};
 /// Reads, evaluates, prints.
 pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     let format = report::format(&args.format)?;
+    let named = args.protocol.as_deref().map(|name| plan::protocol(name, std::path::Path::new("")));
+    let named = named.transpose()?;
+    // a slip in what was typed is said before the file is read
+    named.as_ref().map(|protocol| fold(protocol, args.fold.as_deref())).transpose()?;
     let rows = read_scores(&args.scores).with_context(|| args.scores.display().to_string())?;
-    let protocol = match &args.protocol {
-        Some(name) => plan::protocol(name, std::path::Path::new(""))?,
+    let protocol = match named {
+        Some(protocol) => protocol,
         None => {
             let mut sets: Vec<String> = Vec::new();
             for row in rows.iter().filter(|r| r.set != "dev") {
