@@ -164,8 +164,8 @@ pub struct Timings {
     pub started_unix: u64,
     /// Wall-clock seconds, all sittings together.
     pub wall_s: f64,
-    /// Images processed.
+    /// Images that passed through the network; features read from the cache do not count.
     pub images: u64,
-    /// Images per second of wall-clock time.
+    /// Images per second of wall-clock time; 0 if there were none.
     pub images_per_s: f64,
 }

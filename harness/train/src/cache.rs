@@ -32,7 +32,8 @@ pub(crate) fn fits(detector: &Detector, count: usize) -> bool {
     count * (info.pooled_width() + tokens * info.width) * 4 <= LARGEST
 }
 
-/// Features of `samples` in their order, from the cache or computed (and put there); `None` when the job was stopped.
+/// Features of `samples` in their order, from the cache or computed (and put there), and whether the pictures passed through
+/// the network for it; `None` when the job was stopped.
 /// `before` frames of the phase are done already.
 pub(crate) fn features(
     detector: &Detector,
@@ -41,7 +42,7 @@ pub(crate) fn features(
     samples: &[Sample],
     job: &Job,
     before: u64,
-) -> Result<Option<Features>> {
+) -> Result<Option<(Features, bool)>> {
     let file = match &job.cache {
         Some(folder) if detector.fixed_features() => {
             Some(folder.join(format!("{}.safetensors", key(detector, spec, reader, samples, job)?)))
@@ -50,7 +51,7 @@ pub(crate) fn features(
     };
     if let Some(file) = file.as_ref().filter(|f| f.exists()) {
         match read(file, samples.len(), job) {
-            Some(features) => return Ok(Some(features)),
+            Some(features) => return Ok(Some((features, false))),
             None => job.progress.note(&format!("{}: not whole, computed again", file.display())),
         }
     }
@@ -68,7 +69,7 @@ pub(crate) fn features(
         }
         std::fs::rename(&beside, file).map_err(at(file))?;
     }
-    Ok(Some(features))
+    Ok(Some((features, true)))
 }
 
 fn read(file: &Path, count: usize, job: &Job) -> Option<Features> {

@@ -54,21 +54,24 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
     let sets = data.sets();
     let total: usize = sets.iter().map(|(_, s)| s.len()).sum();
     job.progress.phase("score", total as u64);
-    let began = std::time::Instant::now();
     let partial = job.state.join(SCORES);
     let mut log = RowLog::open(&partial, &sets)?;
     let resumed = log.rows();
     let mut skip = resumed;
+    let (mut images, mut seconds) = (0, 0.0); // of the sets whose pictures passed through the network
     for (name, samples) in &sets {
         let from = skip.min(samples.len());
         skip -= from;
         if from == samples.len() {
             continue;
         }
+        let began = std::time::Instant::now();
+        let mut passed = true;
         let whole = if detector.fixed_features() && cache::fits(detector, samples.len()) {
             let before = log.rows() as u64;
             match cache::features(detector, &spec.tune, scorer.reader(), samples, job, before)? {
-                Some(features) => {
+                Some((features, computed)) => {
+                    passed = computed;
                     let margins = detector.score_features(&features, spec.batch)?;
                     let left: Vec<&Sample> = samples[from..].iter().collect();
                     scorer.put(name, &left, &margins[from..], &mut log)?;
@@ -83,8 +86,11 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
         if !whole {
             return Ok(Outcome::Interrupted);
         }
+        if passed {
+            images += (samples.len() - from) as u64;
+            seconds += began.elapsed().as_secs_f64();
+        }
     }
-    let seconds = began.elapsed().as_secs_f64();
     let path = job.dir.join(SCORES);
     log.close()?;
     // a copy: should the audit that follows be interrupted, the scores are still in the resume state
@@ -98,7 +104,7 @@ pub fn score(spec: &ScoreSpec, protocol: &Protocol, job: &Job) -> Result<Outcome
         params,
         data: data.stamps(&["dev", "tests"]),
         synthetic: data.synthetic,
-        images: (rows.len() - resumed) as u64,
+        images,
         loop_s: seconds,
         data_wait: 0.0,
         notes: vec![

@@ -112,7 +112,7 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
     for (name, samples, reader) in sets {
         let features = match wants(name, samples.len()) {
             true => match cache::features(&detector, spec, reader, samples, job, done)? {
-                Some(features) => {
+                Some((features, _)) => {
                     done += samples.len() as u64;
                     Some(features)
                 }

@@ -55,8 +55,8 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
         let mut cells = vec![
             same(mine.iter().map(|r| r.record.params.total as f64)),
             same(mine.iter().map(|r| r.record.params.trained as f64)),
-            mean(tuned.values().map(|r| r.record.timings.wall_s)),
-            mean(mine.iter().map(|r| r.record.timings.images_per_s)),
+            mean(tuned.values().map(|r| r.record.timings.wall_s), "not recorded"),
+            mean(mine.iter().map(|r| r.record.timings.images_per_s), "features were read from the cache"),
         ];
         for &(i, c) in &quality {
             let s = &studies[i];
@@ -98,7 +98,12 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
         stub: ["Model", "Pre-training", "Head"].map(String::from).to_vec(),
         columns,
         groups: vec![Group { title: String::new(), ranked: true, rows }],
-        caption: vec!["Tuning: wall-clock time of a unit, mean over protocols, folds and seeds.".into()],
+        caption: vec![
+            "Tuning: wall-clock time of a unit, mean over protocols, folds and seeds. A frozen backbone's features are computed \
+             once: the heads that come later read them, and their time is the head's own. Scoring: pictures that passed through \
+             the network."
+                .into(),
+        ],
         notes: Vec::new(),
         intervals: false,
     };
@@ -145,10 +150,10 @@ fn text(label: &str) -> String {
     if label.is_empty() { "–".into() } else { label.into() }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Cell {
+fn mean(values: impl Iterator<Item = f64>, otherwise: &str) -> Cell {
     let values: Vec<f64> = values.filter(|v| *v > 0.0 && v.is_finite()).collect();
     match values.is_empty() {
-        true => Cell::Missing("not recorded".into()),
+        true => Cell::Missing(otherwise.into()),
         false => Cell::Value(Value::single(values.iter().sum::<f64>() / values.len() as f64)),
     }
 }

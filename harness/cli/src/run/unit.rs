@@ -219,7 +219,8 @@ impl Surroundings<'_> {
             data: done.data,
             git: std::env::current_exe().ok().and_then(|exe| store::git_commit(&exe)),
             machine: store::machine(&self.device_name, self.threads),
-            decoder: (done.images > 0).then(|| facebench_data::image::DECODER.to_owned()),
+            decoder: (done.images > 0 || done.evaluation.is_some())
+                .then(|| facebench_data::image::DECODER.to_owned()),
             timings: Timings { started_unix, wall_s, images: done.images, images_per_s },
             evaluation: done.evaluation,
             notes: done.notes,
