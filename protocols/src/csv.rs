@@ -50,6 +50,15 @@ impl<'a> Table<'a> {
         Ok(Self { path, columns, rows })
     }
 
+    /// Columns of equal length that were read from another kind of file; rows count from 1.
+    pub fn of_columns(path: &'a Path, named: Vec<(String, Vec<String>)>) -> Self {
+        let rows = named.first().map_or(0, |(_, cells)| cells.len());
+        let columns = named.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
+        let mut cells: Vec<_> = named.into_iter().map(|(_, cells)| cells.into_iter()).collect();
+        let rows = (1..=rows).map(|n| (n, cells.iter_mut().filter_map(Iterator::next).collect())).collect();
+        Self { path, columns, rows }
+    }
+
     /// Index of a column that must be there.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::csv;
 use crate::error::{Error, Result};
 use crate::sample::{Sample, check_identity, split_subjects};
 
+mod npz;
 mod videos;
 
 pub use videos::{VideoScores, read_videos};
@@ -145,13 +146,17 @@ pub fn check_scores(rows: &[ScoreRow]) -> Result<()> {
     Ok(())
 }
 
-/// Read a score file. A missing `raw` column is filled with the logit of `score` (clipped to ±745).
+/// Read a score file: CSV, or a NumPy archive (`.npz`) with one array per column, where a scalar fills its column. A
+/// missing `raw` column is filled with the logit of `score` (clipped to ±745).
 ///
 /// # Errors
 /// The file cannot be read, a column is missing, a value is malformed, or [`check_scores`] fails.
 pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
-    let text = csv::read(path)?;
-    let table = csv::Table::parse(path, &text)?;
+    let table = if path.extension().is_some_and(|e| e == "npz") {
+        csv::Table::of_columns(path, npz::columns(path)?)
+    } else {
+        csv::Table::parse(path, &csv::read(path)?)?
+    };
     let mut at = [0; 7];
     for (slot, name) in at.iter_mut().zip(COLUMNS) {
         *slot = table.column(name)?;
@@ -224,6 +229,37 @@ mod tests {
             .collect();
         write_scores(&path, &rows).unwrap();
         assert_eq!(read_scores(&path).unwrap(), rows);
+    }
+
+    /// What NumPy 2.4 writes for `np.savez(f, set="dev", dataset=np.array(["own"] * 2), method=…, video=np.array(["ä", "b2"]),
+    /// frame=np.array([3, 4]), label=np.array([0, 1], dtype=np.uint8), score=np.array([0.1, 1.0], dtype=np.float32))`.
+    #[test]
+    fn archives_of_arrays_are_read_like_csv() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/scores.npz");
+        let rows = read_scores(std::path::Path::new(file)).unwrap();
+        let of: Vec<_> = rows.iter().map(|r| (r.set.as_str(), r.video.as_str(), r.frame, r.label)).collect();
+        assert_eq!(of, [("dev", "ä", 3, 0), ("dev", "b2", 4, 1)]);
+        assert_eq!([rows[0].score, rows[1].score], [f64::from(0.1f32), 1.0]);
+    }
+
+    #[test]
+    fn broken_archives_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/scores.npz")).unwrap();
+        let path = dir.path().join("scores.npz");
+        let message = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_scores(&path).unwrap_err().to_string()
+        };
+        assert!(message(&whole[..whole.len() / 2]).contains("not a NumPy archive"));
+        let other = |from: &[u8], to: &[u8]| {
+            let at = whole.windows(from.len()).position(|w| w == from).expect("in the file");
+            let mut bytes = whole.clone();
+            bytes[at..at + to.len()].copy_from_slice(to);
+            bytes
+        };
+        let broken = message(&other(b"'<f4'", b"'<c4'"));
+        assert!(broken.contains("scores.npz: array `score`"), "{broken}");
     }
 
     #[test]

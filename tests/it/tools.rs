@@ -64,6 +64,35 @@ fn metrics_of_scores_equal_those_of_the_run() {
         .stderr_has("O&C&I→M");
 }
 
+/// The same scores, counted the other way round, are the same result once the file says so.
+#[test]
+fn scores_of_the_other_polarity_are_turned_round_once() {
+    let b = Bench::new();
+    let scores = all(&finished().join("runs"), "score-")[0].join("scores.csv");
+    let rows = std::fs::read_to_string(&scores).expect("file");
+    let turned = rows.lines().enumerate().map(|(i, line)| {
+        let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+        if i > 0 {
+            cells[5] = if cells[5] == "1" { "0".into() } else { "1".into() };
+            cells[6] = (1.0 - cells[6].parse::<f64>().expect("a score")).to_string();
+        }
+        cells.remove(7); // the logit follows from the score
+        cells.join(",")
+    });
+    b.file("turned.csv", turned.collect::<Vec<_>>().join("\n"));
+    let numbers = |file: &str, class: &str| {
+        let said = b.run(&["metrics", "--scores", file, "--positive", class, "--format", "json"]).ok().json();
+        let sets = said["evaluation"]["sets"].as_array().expect("sets").clone();
+        let round = |v: &serde_json::Value| (v.as_f64().expect("a number") * 1e6).round();
+        let of = |s: &serde_json::Value| (s["frames"].clone(), round(&s["frame_auc"]), round(&s["frame_ap"]));
+        sets.iter().map(of).collect::<Vec<_>>()
+    };
+    let given = numbers(text(&scores), "fake");
+    assert_eq!(numbers("turned.csv", "real"), given);
+    assert_ne!(numbers("turned.csv", "fake"), given, "the average precision is not symmetric");
+    b.run(&["metrics", "--scores", "turned.csv", "--positive", "reel"]).code(2).stderr_has("similar value");
+}
+
 #[test]
 fn reports_come_in_every_form() {
     let b = Bench::new();

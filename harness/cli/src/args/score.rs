@@ -11,8 +11,8 @@ use super::{Fit, PluginDirs, SourceArgs};
 /// `facebench score`
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("input").required(true)))]
-#[command(after_help = "Examples:\n  \
-    Example: facebench score tune-3f2a --data cdfv2 --root faces --split test --out scores.csv\n  \
+#[command(
+    after_help = "Example: facebench score tune-3f2a --data cdfv2 --root faces --split test --out scores.csv\n  \
     facebench score runs/tune-3f2a… --selection last --manifest mine.csv --out mine-scores.csv\n  \
     facebench score tune-3f2a --protocol dfd-cross --root faces --out scores.csv\n  \
     facebench score --backbone fsvfm -s size=base --head linear --weights tuned.pth --classes fake-real \\\n      \
@@ -21,7 +21,8 @@ use super::{Fit, PluginDirs, SourceArgs};
     with label 1 = fake and score = P(fake). With --folder, which has no labels: picture,score,raw. Beside it lies a\n\
     record (.json) of what scored what. After an interruption, SIGKILL too, the same command goes on.\n\n\
     Exit codes: 0 done; 2 usage, or something that does not fit; 42 a picture that cannot be read, a score that is no\n\
-    number; 75 interrupted")]
+    number; 75 interrupted"
+)]
 pub(crate) struct ScoreArgs {
     /// A finished tuning or scoring unit: its folder, or the beginning of its digest
     #[arg(value_name = "UNIT", required_unless_present = "backbone", conflicts_with = "backbone")]

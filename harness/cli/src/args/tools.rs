@@ -44,7 +44,8 @@ pub(crate) struct MaskArgs {
 #[command(
     after_help = "Example: facebench metrics --protocol dfd-cross --scores scores.csv --format json\n\n\
     The CSV has the columns set,dataset,method,video,frame,label,score,raw,subjects: `set` is `dev` or the name of a\n\
-    test set of the protocol, label 1 = fake, score = P(fake)"
+    test set of the protocol, label 1 = fake, score = P(fake); raw and subjects may be absent. A .npz has one array of\n\
+    each name (np.savez). Files that count the other way round: --positive real"
 )]
 pub(crate) struct MetricsArgs {
     /// Protocol: an identifier, or a file. Without one, every set of the file is measured as it is
@@ -53,9 +54,12 @@ pub(crate) struct MetricsArgs {
     /// Fold of the protocol; needed only if it has several
     #[arg(long, value_name = "NAME", requires = "protocol")]
     pub(crate) fold: Option<String>,
-    /// The scores
-    #[arg(long, value_name = "CSV")]
+    /// The scores, `.csv` or `.npz`
+    #[arg(long, value_name = "FILE")]
     pub(crate) scores: PathBuf,
+    /// What label 1 and a high score mean in the file: `fake` or `real`
+    #[arg(long, value_name = "CLASS", default_value = "fake", value_parser = ["fake", "real"])]
+    pub(crate) positive: String,
     /// Name of the row
     #[arg(long, value_name = "NAME", default_value = "your scores")]
     pub(crate) name: String,
