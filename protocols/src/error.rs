@@ -21,6 +21,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What a file says is wrong, as a whole or in one of its rows.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<Error>,
+    },
     /// A YAML file is not what the schema asks for.
     #[error("{origin}{}: {message}{}", at(*line), hint_line(hint.as_deref()))]
     Config {

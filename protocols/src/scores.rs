@@ -184,7 +184,7 @@ pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
             subjects: subjects.map(|column| split_subjects(row.text(column))).unwrap_or_default(),
         });
     }
-    check_scores(&rows)?;
+    check_scores(&rows).map_err(|source| Error::File { path: path.to_owned(), source: Box::new(source) })?;
     Ok(rows)
 }
 

@@ -21,11 +21,7 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     let named = named.transpose()?;
     // a slip in what was typed is said before the file is read
     named.as_ref().map(|protocol| fold(protocol, args.fold.as_deref())).transpose()?;
-    let file = args.scores.display().to_string();
-    let mut rows = read_scores(&args.scores).map_err(|e| match e.to_string().contains(&file) {
-        true => anyhow::Error::from(e),
-        false => anyhow::Error::from(e).context(file.clone()),
-    })?;
+    let mut rows = read_scores(&args.scores)?;
     if args.positive == "real" {
         for row in &mut rows {
             (row.label, row.score, row.raw) = (1 - row.label, 1.0 - row.score, -row.raw);
@@ -45,7 +41,7 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
         }
     };
     let fold = fold(&protocol, args.fold.as_deref())?;
-    let evaluation = evaluate(&protocol, fold, &rows).context(file)?;
+    let evaluation = evaluate(&protocol, fold, &rows).with_context(|| args.scores.display().to_string())?;
     for finding in &evaluation.findings {
         eprintln!("{}: {}", format!("{:?}", finding.severity).to_lowercase(), finding.message);
     }
