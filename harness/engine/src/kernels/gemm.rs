@@ -9,7 +9,7 @@ use super::epilogue::{Epilogue, Place};
 use super::pack::{Depth, Mat, PackTask, Packed, aligned, depth_of, pack, pack_panels, pack_rows, shape};
 use super::parallel::{self, Shared};
 use super::scratch::Scratch;
-use super::{Isa, Kernel, Level, dispatch};
+use super::{Ahead, Isa, Kernel, Level, Panels, dispatch};
 use std::cell::RefCell;
 
 /// What a task keeps in the second-level cache: a third of it for its packed rows of `A`, a fifth for
@@ -159,13 +159,23 @@ unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32
         // SAFETY: panels and places stay inside the operands, which the caller vouches for.
         unsafe {
             pack_rows::<I>(packed, a, (first, last), depth);
+            let at = b.add(depth.start * width);
+            let panel = depth.len * I::NR;
+            let after = depth.start + depth.len;
             for from in (panels.0..panels.1).step_by(few) {
+                let to = panels.1.min(from + few);
+                let next = match (to < panels.1, depth.last) {
+                    (true, _) => at.add(to * panel),
+                    (false, false) => b.add(after * width + panels.0 * kc.min(k - after) * I::NR),
+                    (false, true) => b.add(panels.0 * kc.min(k) * I::NR), // where the next rows begin
+                };
+                let mut later = Later::new::<I>(next, last - first, depth.len);
                 for i in (first..last).step_by(I::MR) {
-                    let left = packed.add((i - first) * depth.len);
-                    for j in from..panels.1.min(from + few) {
-                        let right = b.add(depth.start * width + j * depth.len * I::NR);
+                    let a = packed.add((i - first) * depth.len);
+                    for j in from..to {
                         let rows = (i, last.min(i + I::MR));
-                        multiply::<I>(&mut tile, left, right, rows, (j, n), depth, c);
+                        let panels = Panels { a, b: at.add(j * panel), ahead: later.part() };
+                        multiply::<I>(&mut tile, panels, rows, (j, n), depth, c);
                     }
                 }
             }
@@ -173,12 +183,36 @@ unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32
     }
 }
 
+/// The panels of `B` that follow those at hand. While these stay in the second-level cache and all rows pass, the next ones
+/// are asked for, in equal parts; otherwise the first rows would wait for them.
+struct Later {
+    next: *const f32,
+    part: usize, // values
+    step: usize, // bytes per step of depth
+}
+
+impl Later {
+    /// `next` to be read while `rows` rows pass, at depth `len`.
+    #[inline(always)]
+    fn new<I: Isa>(next: *const f32, rows: usize, len: usize) -> Self {
+        let tiles = rows.div_ceil(I::MR);
+        Self { next, part: (len * I::NR).div_ceil(tiles), step: (4 * I::NR).div_ceil(tiles) }
+    }
+
+    /// The part that belongs to the next tile.
+    #[inline(always)]
+    fn part(&mut self) -> Ahead {
+        let at = self.next;
+        self.next = at.wrapping_add(self.part);
+        Ahead { at, step: self.step }
+    }
+}
+
 /// Rows `first..last` (at most MR, packed) times panel `j`, stored to `C`.
 #[inline(always)]
 unsafe fn multiply<I: Isa>(
     tile: &mut Tile,
-    left: *const f32,
-    right: *const f32,
+    panels: Panels,
     (first, last): (usize, usize),
     (j, n): (usize, usize),
     depth: Depth,
@@ -192,9 +226,9 @@ unsafe fn multiply<I: Isa>(
     unsafe {
         if plain && cols == I::NR {
             let dst = c.ptr.get().add(first * c.ld + j * I::NR);
-            I::tile(rows, depth.len, left, right, dst, c.ld, add);
+            I::tile(rows, depth.len, panels, dst, c.ld, add);
         } else {
-            I::tile(rows, depth.len, left, right, tile.0.as_mut_ptr(), I::NR, false);
+            I::tile(rows, depth.len, panels, tile.0.as_mut_ptr(), I::NR, false);
             let place = Place { row: first, col: j * I::NR, rows, cols };
             epilogue.store::<I>(&tile.0, place, c.ptr.get(), c.ld, add);
         }
@@ -288,12 +322,25 @@ impl Kernel for StreamTask<'_> {
                         right
                     }
                 };
-                let place = |j: usize| right.wrapping_add((j - panels.0) * depth.len * I::NR);
+                let panel = depth.len * I::NR;
+                // the same panels at the next depth, or the next task's
+                let after = depth.start + depth.len;
+                let next = match b {
+                    Right::Packed(all) if depth.last => all.get().wrapping_add(panels.1 * kc.min(k) * I::NR),
+                    Right::Packed(all) => {
+                        all.get().wrapping_add(after * width + panels.0 * kc.min(k - after) * I::NR)
+                    }
+                    Right::Plain(_) => right, // it will lie where it lies now
+                };
+                let mut later = Later::new::<I>(next, m, depth.len);
                 let left = left.get().add(height * depth.start);
                 for i in (0..m).step_by(I::MR) {
+                    let a = left.add(i * depth.len);
                     for j in panels.0..panels.1 {
                         let rows = (i, m.min(i + I::MR));
-                        multiply::<I>(&mut tile, left.add(i * depth.len), place(j), rows, (j, n), depth, c);
+                        let b = right.wrapping_add((j - panels.0) * panel);
+                        let panels = Panels { a, b, ahead: later.part() };
+                        multiply::<I>(&mut tile, panels, rows, (j, n), depth, c);
                     }
                 }
             }

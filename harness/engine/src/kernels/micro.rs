@@ -3,7 +3,7 @@
 //! A tile keeps its sums in registers: 14 × 32 with AVX-512 (28 of 32 registers), 6 × 16 with AVX2
 //! (12 of 16), 4 × 8 where the compiler chooses the instructions (SSE2, NEON). Tiles with fewer
 //! rows have their own code, so the last rows of a matrix cost what they are worth.
-use super::Isa;
+use super::{Isa, Panels};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -18,15 +18,8 @@ impl Isa for Portable {
     const KC: usize = 256;
 
     #[inline(always)]
-    unsafe fn tile(
-        rows: usize,
-        kc: usize,
-        a: *const f32,
-        b: *const f32,
-        dst: *mut f32,
-        ldd: usize,
-        add: bool,
-    ) {
+    unsafe fn tile(rows: usize, kc: usize, panels: Panels, dst: *mut f32, ldd: usize, add: bool) {
+        let Panels { a, b, ahead: _ } = panels;
         let mut acc = [[0.0f32; 8]; 4];
         for k in 0..kc {
             // SAFETY: step k of the packed operands, see `Isa::tile`.
@@ -70,24 +63,16 @@ impl Isa for Avx2 {
     const KC: usize = 384;
 
     #[inline(always)]
-    unsafe fn tile(
-        rows: usize,
-        kc: usize,
-        a: *const f32,
-        b: *const f32,
-        dst: *mut f32,
-        ldd: usize,
-        add: bool,
-    ) {
+    unsafe fn tile(rows: usize, kc: usize, panels: Panels, dst: *mut f32, ldd: usize, add: bool) {
         // SAFETY: forwarded unchanged.
         unsafe {
             match rows {
-                6 => tile_avx2::<6>(kc, a, b, dst, ldd, add),
-                5 => tile_avx2::<5>(kc, a, b, dst, ldd, add),
-                4 => tile_avx2::<4>(kc, a, b, dst, ldd, add),
-                3 => tile_avx2::<3>(kc, a, b, dst, ldd, add),
-                2 => tile_avx2::<2>(kc, a, b, dst, ldd, add),
-                _ => tile_avx2::<1>(kc, a, b, dst, ldd, add),
+                6 => tile_avx2::<6>(kc, panels, dst, ldd, add),
+                5 => tile_avx2::<5>(kc, panels, dst, ldd, add),
+                4 => tile_avx2::<4>(kc, panels, dst, ldd, add),
+                3 => tile_avx2::<3>(kc, panels, dst, ldd, add),
+                2 => tile_avx2::<2>(kc, panels, dst, ldd, add),
+                _ => tile_avx2::<1>(kc, panels, dst, ldd, add),
             }
         }
     }
@@ -112,22 +97,14 @@ impl Isa for Avx512 {
     const KC: usize = 200;
 
     #[inline(always)]
-    unsafe fn tile(
-        rows: usize,
-        kc: usize,
-        a: *const f32,
-        b: *const f32,
-        dst: *mut f32,
-        ldd: usize,
-        add: bool,
-    ) {
+    unsafe fn tile(rows: usize, kc: usize, panels: Panels, dst: *mut f32, ldd: usize, add: bool) {
         macro_rules! by_rows {
             ($($r:literal)*) => {
                 match rows {
                     // SAFETY: forwarded unchanged.
-                    $($r => unsafe { tile_avx512::<$r>(kc, a, b, dst, ldd, add) },)*
+                    $($r => unsafe { tile_avx512::<$r>(kc, panels, dst, ldd, add) },)*
                     // SAFETY: forwarded unchanged.
-                    _ => unsafe { tile_avx512::<14>(kc, a, b, dst, ldd, add) },
+                    _ => unsafe { tile_avx512::<14>(kc, panels, dst, ldd, add) },
                 }
             };
         }
@@ -177,19 +154,14 @@ unsafe fn ask_to_write(at: *const f32) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_avx2<const R: usize>(
-    kc: usize,
-    a: *const f32,
-    b: *const f32,
-    dst: *mut f32,
-    ldd: usize,
-    add: bool,
-) {
+unsafe fn tile_avx2<const R: usize>(kc: usize, panels: Panels, dst: *mut f32, ldd: usize, add: bool) {
+    let Panels { a, b, ahead } = panels;
     // SAFETY: `kc` packed steps of 6 and 16 values, and R rows of 16 in dst, see `Isa::tile`.
     // Prefetches past the end touch nothing.
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); 2]; R];
         steps!(R, kc, |row| ask_to_write(dst.add(row * ldd)), |k| {
+            ahead.ask(k);
             let (a, b) = (a.add(k * 6), b.add(k * 16));
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(16 * 16).cast());
             let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
@@ -210,14 +182,8 @@ unsafe fn tile_avx2<const R: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn tile_avx512<const R: usize>(
-    kc: usize,
-    a: *const f32,
-    b: *const f32,
-    dst: *mut f32,
-    ldd: usize,
-    add: bool,
-) {
+unsafe fn tile_avx512<const R: usize>(kc: usize, panels: Panels, dst: *mut f32, ldd: usize, add: bool) {
+    let Panels { a, b, ahead } = panels;
     // SAFETY: `kc` packed steps of 14 and 32 values, and R rows of 32 in dst, see `Isa::tile`.
     // Prefetches past the end touch nothing.
     unsafe {
@@ -227,6 +193,7 @@ unsafe fn tile_avx512<const R: usize>(
             ask_to_write(dst.add(row * ldd + 16));
         };
         steps!(R, kc, |row| touch(row), |k| {
+            ahead.ask(k);
             let (a, b) = (a.add(k * 14), b.add(k * 32));
             // both panels come from the second-level cache: together with C they are too large for the first
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(32 * 16).cast());

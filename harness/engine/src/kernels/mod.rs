@@ -38,23 +38,45 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// Always writes whole rows of NR columns.
     ///
     /// # Safety
-    /// The CPU has the instruction set; `rows` is in `1..=MR`; `a` and `b` hold `kc` packed steps;
-    /// `dst` holds `rows` rows of NR columns at stride `ldd`.
-    unsafe fn tile(
-        rows: usize,
-        kc: usize,
-        a: *const f32,
-        b: *const f32,
-        dst: *mut f32,
-        ldd: usize,
-        add: bool,
-    );
+    /// The CPU has the instruction set; `rows` is in `1..=MR`; both panels hold `kc` packed steps;
+    /// `dst` holds `rows` rows of NR columns at stride `ldd`. `ahead` may point anywhere.
+    unsafe fn tile(rows: usize, kc: usize, panels: Panels, dst: *mut f32, ldd: usize, add: bool);
 
     /// Reads 8 rows of 8 at stride `from`, writes their transpose at stride `to`.
     ///
     /// # Safety
     /// The CPU has the instruction set and both 8 × 8 areas are valid.
     unsafe fn transpose8(src: *const f32, from: usize, dst: *mut f32, to: usize);
+}
+
+/// What a tile reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels {
+    /// `[k][MR]`.
+    a: *const f32,
+    /// `[k][NR]`.
+    b: *const f32,
+    /// What is wanted soon.
+    ahead: Ahead,
+}
+
+/// Memory that later tiles will read, brought to the second-level cache bit by bit.
+#[derive(Clone, Copy)]
+struct Ahead {
+    at: *const f32,
+    /// Bytes per step of depth.
+    step: usize,
+}
+
+impl Ahead {
+    /// Asks for what belongs to step `k`. A hint; it reads nothing, whatever the address.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn ask(self, k: usize) {
+        let at = self.at.wrapping_byte_add(k * self.step);
+        // SAFETY: part of SSE, which every x86-64 has; touches no memory.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast()) };
+    }
 }
 
 /// A loop nest to be compiled for every instruction set. Implementations mark `run`
