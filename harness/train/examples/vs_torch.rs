@@ -2,7 +2,7 @@
 //! what to run. Start the comparison with `run.py` there; this process alone says nothing about PyTorch.
 //!
 //! ```text
-//! vs_torch KIND SIZE FOLDER THREADS      KIND: infer, tune, frozen, mae, 3c
+//! vs_torch KIND SIZE FOLDER THREADS      KIND: infer, tune, frozen, adapter, mae, 3c
 //! ```
 //! FOLDER holds `weights.safetensors` and `inputs.safetensors` as `torch_side.py export` writes them. Each input line is a
 //! number of runs and is answered by one line of JSON; 0 asks for the peak memory and ends the process. The encoder comes
@@ -41,9 +41,10 @@ struct Detector {
 }
 
 impl Detector {
-    fn logits(&self, images: &Tensor) -> Outcome<Tensor> {
+    /// Logits, and what the head's own loss works on.
+    fn outputs(&self, images: &Tensor) -> Outcome<(Tensor, Option<Tensor>)> {
         let tokens = self.backbone.encode(&self.backbone.embed(images, None, &self.ctx)?, &self.ctx)?;
-        Ok(self.head.forward(&self.backbone.pool(&tokens)?, &tokens, &self.ctx)?.0)
+        Ok(self.head.forward(&self.backbone.pool(&tokens)?, &tokens, &self.ctx)?)
     }
 }
 
@@ -84,10 +85,9 @@ fn scalar(x: &Tensor) -> Outcome<f64> {
 fn detector(kind: &str, size: &str, weights: BTreeMap<String, Tensor>) -> Outcome<(Detector, ParamStore)> {
     let plugins = Plugins::open(&default_dirs(&[]))?;
     let store = ParamStore::new(&Device::Cpu, DType::F32, 0);
-    let only_head = kind == "frozen";
-    let all = kind == "infer";
-    store.set_frozen(move |name| all || (only_head && !name.starts_with("head.")));
-    store.provide(weights);
+    let (all, none, adapter) = (kind == "infer", kind == "tune", kind == "adapter");
+    store.set_frozen(move |name| all || !(none || of_head(name)));
+    store.provide(weights.into_iter().filter(|(name, _)| !(adapter && of_head(name))).collect());
     let ctx = RunCtx::new(&Device::Cpu, DType::F32, 0);
     let backbone =
         plugins.backbone("fsvfm", &json!({"size": size}), Purpose::Downstream, &store, "", &ctx)?;
@@ -97,14 +97,27 @@ fn detector(kind: &str, size: &str, weights: BTreeMap<String, Tensor>) -> Outcom
         classes: 2,
         samples: 0,
     };
-    let head = plugins.head("linear", &json!({}), &features, &store, "", &ctx)?;
-    whole(&store)?;
+    let head = plugins.head(
+        if adapter { "fs-adapter" } else { "linear" },
+        &json!({}),
+        &features,
+        &store,
+        "",
+        &ctx,
+    )?;
+    whole(&store, |name| !(adapter && of_head(name)))?;
     Ok((Detector { backbone, head, ctx }, store))
 }
 
-/// Every parameter came from the file, and nothing of the file is left.
-fn whole(store: &ParamStore) -> Outcome<()> {
-    let (left, made) = (store.unused(), store.initialised());
+/// Parameters of `linear` and `fs-adapter`.
+fn of_head(name: &str) -> bool {
+    ["head.", "adapter.", "projector."].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Every `wanted` parameter came from the file, and nothing of the file is left.
+fn whole(store: &ParamStore, wanted: impl Fn(&str) -> bool) -> Outcome<()> {
+    let (left, mut made) = (store.unused(), store.initialised());
+    made.retain(|name| wanted(name));
     if left.is_empty() && made.is_empty() {
         return Ok(());
     }
@@ -121,7 +134,7 @@ fn inference(
     net.ctx.eval();
     Ok(Box::new(move || {
         let _weights = &store; // as in the program: packed weights are kept as long as the store that owns them lives
-        Ok(net.logits(&images)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+        Ok(net.outputs(&images)?.0.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
     }))
 }
 
@@ -139,8 +152,12 @@ fn tuning(
     Ok(Box::new(move || {
         net.ctx.train(step);
         step += 1;
-        let logits = net.logits(&images)?;
-        let loss = losses::cross_entropy(&logits, &losses::one_hot(&labels, 2, 0.0, &logits)?)?;
+        let (logits, embedding) = net.outputs(&images)?;
+        let mut loss = losses::cross_entropy(&logits, &losses::one_hot(&labels, 2, 0.0, &logits)?)?;
+        let classes = Tensor::new(labels.as_slice(), &Device::Cpu)?;
+        if let Some(extra) = net.head.loss(&logits, embedding.as_ref(), &classes, &net.ctx)? {
+            loss = (loss + extra)?;
+        }
         training.step(&loss, None)?;
         Ok(vec![scalar(&loss)?])
     }))
@@ -189,7 +206,7 @@ fn pretraining(
     let config = json!({"size": size});
     let encoder = |store: &ParamStore| plugins.backbone("fsvfm", &config, Purpose::Pretrain, store, "", &ctx);
     let online = Online::new(&spec, encoder(&store)?, &store)?;
-    whole(&store)?;
+    whole(&store, |_| true)?;
     let twin = match spec.similarity.clone() {
         Some(s) => {
             let twin = store.detached_copy()?;
@@ -249,7 +266,7 @@ fn main() -> Outcome<()> {
         let (weights, inputs) = (read("weights.safetensors")?, read("inputs.safetensors")?);
         let mut work = match kind.as_str() {
             "infer" => inference(size, weights, &inputs)?,
-            "tune" | "frozen" => tuning(kind, size, weights, &inputs)?,
+            "tune" | "frozen" | "adapter" => tuning(kind, size, weights, &inputs)?,
             "mae" | "3c" => pretraining(kind, size, weights, &inputs)?,
             other => return Err(format!("unknown kind {other}").into()),
         };

@@ -31,10 +31,11 @@ WORKLOADS = {
     "infer-b32": ("infer", 32, 1),
     "tune-b8": ("tune", 8, 1),
     "frozen-b8": ("frozen", 8, 2),
+    "adapter-b8": ("adapter", 8, 2),  # ours against ours: a step of FS-Adapter against the forward pass alone
     "mae-b16": ("mae", 16, 1),
     "3c-b16": ("3c", 16, 1),
 }
-DEFAULT = ["infer-b1", "infer-b8", "infer-b32", "tune-b8", "mae-b16", "3c-b16"]
+DEFAULT = ["infer-b1", "infer-b8", "infer-b32", "tune-b8", "adapter-b8", "mae-b16", "3c-b16"]
 FIRST = 2  # untimed runs whose numbers are compared
 # relative to the largest number; training compares the losses of the first steps
 TOLERANCE = {"infer": 2e-5, "tune": 2e-3, "frozen": 1e-4, "mae": 1e-3, "3c": 1e-3}
@@ -111,6 +112,29 @@ def deviation(a, b):
 
 def spread(values):
     return f"{statistics.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
+def adapter(args, interpreter, name):
+    """What a step with a frozen backbone costs beyond the forward pass it cannot do without."""
+    _, batch, repeats = WORKLOADS[name]
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w+") as log:
+        command = [interpreter, HERE / "torch_side.py", "export", "infer", "--size", args.size]
+        subprocess.run([*command, "--batch", str(batch), "--folder", folder], check=True)
+        both = [Contestant(kind, [args.ours, kind, args.size, folder, args.threads], {}, log) for kind in ("infer", "adapter")]
+        for c in both * 2:
+            c.ask(1)
+        for number in range(args.rounds):
+            for c in both if number % 2 == 0 else both[::-1]:
+                answer = c.ask(repeats)
+                c.rounds.append((answer["wall"] / repeats, answer["cpu"] / repeats))
+        for c in both:
+            c.finish()
+    pairs = list(zip(both[0].rounds, both[1].rounds))
+    ratios = {key: [step[i] / forward[i] for forward, step in pairs] for i, key in enumerate(("wall", "cpu"))}
+    print(f"\n### {name} ({args.size}): a step of FS-Adapter over the forward pass alone, both ours; below 1.15 is wanted")
+    print(f"\nwall {spread(ratios['wall'])}, processor time {spread(ratios['cpu'])}")
+    sys.stdout.flush()
+    return {"workload": name, "size": args.size, "batch": batch, **ratios, "agree": True}
 
 
 def measure(args, interpreter, name):
@@ -192,8 +216,11 @@ def main():
     print(f"load at the start {os.getloadavg()[0]:.1f}; above 1: ours is faster; median [smallest, largest]")
     results = []
     for name in args.workloads or DEFAULT:
-        results.append(measure(args, interpreter, name))
-        show(results[-1])
+        if WORKLOADS[name][0] == "adapter":
+            results.append(adapter(args, interpreter, name))
+        else:
+            results.append(measure(args, interpreter, name))
+            show(results[-1])
         if args.json:
             Path(args.json).write_text(json.dumps(results, indent=1))
     return 0 if all(r["agree"] for r in results) else 1
