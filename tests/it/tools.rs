@@ -93,6 +93,70 @@ fn scores_of_the_other_polarity_are_turned_round_once() {
     b.run(&["metrics", "--scores", "turned.csv", "--positive", "reel"]).code(2).stderr_has("similar value");
 }
 
+/// Two files are compared on the videos they share; files of one name are seeds; what is kept stands beside our own runs.
+#[test]
+fn scores_of_several_models_are_compared_and_kept() {
+    let b = Bench::new();
+    let runs = finished().join("runs");
+    let of = |model: &str| {
+        let made = |folder: &std::path::PathBuf| {
+            let record = std::fs::read_to_string(folder.join("run.json")).expect("file");
+            let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+            record["model"] == model && record["protocol"]["id"] == "dfd-cross"
+        };
+        all(&runs, "score-").into_iter().find(made).expect("a run").join("scores.csv")
+    };
+    let (a, c) = (of("Random"), of("FS-VFM"));
+    let two =
+        ["metrics", "--protocol", "dfd-cross", "--synthetic", "--scores", text(&a), "--scores", text(&c)];
+    let with = |more: &[&'static str]| {
+        let args: Vec<&str> = two.iter().copied().chain(more.iter().copied()).collect();
+        b.run(&args)
+    };
+    let json = with(&["--name", "A", "--name", "B", "--format", "json"]).ok().json();
+    let auc = |file: usize, set: &str| {
+        let sets = json["files"][file]["evaluation"]["sets"].as_array().expect("sets");
+        let found = sets.iter().find(|s| s["set"] == set).expect("the set");
+        found["video_auc"].as_f64().expect("a number")
+    };
+    let differences = json["differences"].as_array().expect("differences");
+    assert!(differences.len() > 2, "one for each test set: {json}");
+    for d in differences {
+        let set = d["set"].as_str().expect("a name");
+        let apart = -(auc(0, set) - auc(1, set)).abs();
+        let got = d["difference"].as_f64().expect("a number");
+        assert!((got - apart).abs() < 1e-12, "{set}: {got} and {apart}");
+        assert!(d["interval"]["low"].as_f64() <= Some(got) && d["interval"]["high"].as_f64() >= Some(got));
+        assert!((0.0..=1.0).contains(&d["p"].as_f64().expect("a number")), "{d}");
+    }
+    with(&["--name", "A", "--name", "B"]).ok().stdout_has("Paired differences").stdout_has("p (Holm)");
+    with(&["--name", "A", "--name", "A"]).ok().stdout_has("±");
+
+    // kept rows and our own stand in one table, and the same scores are not told apart
+    with(&["--name", "Theirs", "--name", "Others", "--save", "kept"])
+        .ok()
+        .stderr_has("facebench report kept");
+    let table = b.run(&["report", "kept", text(&runs), "--format", "json"]).ok().json();
+    let tables = table.as_array().expect("tables");
+    let dfd: Vec<_> = tables.iter().filter(|t| t["protocol"]["id"] == "dfd-cross").collect();
+    assert_eq!(dfd.len(), 1, "the same samples are one table");
+    let rows = dfd[0]["groups"].as_array().expect("groups").iter();
+    assert_eq!(rows.map(|g| g["rows"].as_array().expect("rows").len()).sum::<usize>(), 4);
+    with(&["--name", "Theirs", "--name", "Others", "--save", "kept"]).ok();
+    assert_eq!(all(&b.path("kept"), "score-").len(), 2, "kept once");
+
+    // slips
+    with(&[]).code(2).one_message(2).stderr_has("two files are called `scores`");
+    with(&["--name", "A"]).code(2).one_message(2).stderr_has("one name for each file");
+    let fewer = std::fs::read_to_string(&c).expect("file");
+    let lines: Vec<&str> = fewer.lines().collect();
+    b.file("fewer.csv", lines[..lines.len() - 1].join("\n"));
+    b.run(&["metrics", "--scores", text(&a), "--scores", "fewer.csv"])
+        .ok()
+        .stderr_has("fewer does not hold the same samples as scores")
+        .stdout_has("other samples under the same data-set name");
+}
+
 #[test]
 fn reports_come_in_every_form() {
     let b = Bench::new();

@@ -10,6 +10,7 @@ mod cited;
 mod compare;
 mod dfd;
 mod diff;
+mod differences;
 pub(crate) mod efficiency;
 mod entries;
 mod fas;
@@ -25,6 +26,7 @@ mod tests;
 pub use ablation::ablation;
 pub(crate) use cited::append as cite;
 pub(crate) use compare::Compared;
+pub use differences::{Difference, difference_table};
 pub(crate) use entries::{Entry, entries, leaves};
 pub(crate) use part::{Part, parts};
 pub(crate) use scores::{Scores, SetScores};
@@ -54,6 +56,22 @@ pub fn protocols(runs: &[Run]) -> Vec<String> {
 /// No run of the protocol has an evaluation, a score file is broken, or a table breaks a rule of the model.
 pub fn for_protocol(id: &str, runs: &[Run], extra: &[Protocol]) -> Result<Vec<Table>, Error> {
     Ok(studies(id, runs, extra)?.into_iter().map(|study| study.table).collect())
+}
+
+/// As [`for_protocol`], each table with the paired differences behind its marks.
+///
+/// # Errors
+/// As [`for_protocol`].
+pub fn with_differences(
+    id: &str,
+    runs: &[Run],
+    extra: &[Protocol],
+) -> Result<Vec<(Table, Vec<Difference>)>, Error> {
+    let both = |study: Study<'_>| {
+        let differences = Difference::of(&study.compared, &study.entries);
+        (study.table, differences)
+    };
+    Ok(studies(id, runs, extra)?.into_iter().map(both).collect())
 }
 
 /// As [`for_protocol`], with published rows below the measured ones.

@@ -43,9 +43,10 @@ pub(crate) struct MaskArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: facebench metrics --protocol dfd-cross --scores scores.csv --format json\n\n\
-    The CSV has the columns set,dataset,method,video,frame,label,score,raw,subjects: `set` is `dev` or the name of a\n\
-    test set of the protocol, label 1 = fake, score = P(fake); raw and subjects may be absent. A .npz has one array of\n\
-    each name (np.savez). Files that count the other way round: --positive real"
+    The CSV has the columns set,dataset,method,video,frame,label,score,raw,subjects: `set` is `dev` or the name of a \
+    test set of the protocol, label 1 = fake, score = P(fake); raw and subjects may be absent. A .npz has one array of \
+    each name (np.savez). Files that count the other way round: --positive real\n\n\
+    Two models, paired tests: facebench metrics --scores a.csv --scores b.csv --name A --name B"
 )]
 pub(crate) struct MetricsArgs {
     /// Protocol: an identifier, or a file. Without one, every set of the file is measured as it is
@@ -54,15 +55,21 @@ pub(crate) struct MetricsArgs {
     /// Fold of the protocol; needed only if it has several
     #[arg(long, value_name = "NAME", requires = "protocol")]
     pub(crate) fold: Option<String>,
-    /// The scores, `.csv` or `.npz`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) scores: PathBuf,
+    /// The scores, `.csv` or `.npz`; again for another model or seed, which is compared on the same videos
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) scores: Vec<PathBuf>,
     /// What label 1 and a high score mean in the file: `fake` or `real`
     #[arg(long, value_name = "CLASS", default_value = "fake", value_parser = ["fake", "real"])]
     pub(crate) positive: String,
-    /// Name of the row
-    #[arg(long, value_name = "NAME", default_value = "your scores")]
-    pub(crate) name: String,
+    /// Name of the row, one for each file in the same order; files of one name are seeds. Default: the files' names
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Vec<String>,
+    /// The faces are synthetic: the tables say so, and real results are kept apart
+    #[arg(long)]
+    pub(crate) synthetic: bool,
+    /// Keep each row as a finished run below this folder, for `facebench report` and `leaderboard pack`
+    #[arg(long, value_name = "DIR", requires = "protocol")]
+    pub(crate) save: Option<PathBuf>,
     /// `term`, `md`, `csv`, `json` or `tex`
     #[arg(long, value_name = "F", default_value = "term")]
     pub(crate) format: String,
