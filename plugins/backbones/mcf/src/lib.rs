@@ -1,8 +1,9 @@
-//! MCF: mask contrastive face pre-training (Wang et al., arXiv 2309.03504), a ViT-B/16 with the encoder of MAE.
+//! MCF: mask contrastive face pre-training (Wang et al., arXiv 2309.03575), a ViT-B/16 with the encoder of MAE.
 //!
-//! The map rests on the paper and on MAE's layout, whose code the authors say they started from; no public package has the
-//! layout. What pre-training added beside the encoder (decoder, mask token, contrastive heads, a second encoder) may be left
-//! over; the encoder itself is strict. Fine-tuning pools the mean of the patches under a fresh `fc_norm`, or the cls token.
+//! The names are those of the authors' pre-training model: `online_encoder` and `target_encoder` in MAE's layout, each with a
+//! projector `fc`, beside MAE's decoder, a predictor and the network of the perceptual loss; or one encoder alone. What
+//! pre-training added may be left over; the encoder itself is strict. Fine-tuning pools the mean of the patches under a fresh
+//! `fc_norm`, or the cls token.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use facebench_plugin::nn::keys::{layout, strings};
@@ -101,7 +102,15 @@ impl Backbone for Mcf {
         let unused = [&beside[..], &[other_norm, "momentum_*", "teacher.*", "target_*"]].concat();
         let marks = ["*cls_token", "*blocks.0.attn.qkv.weight"];
         let strip = ["module.", "model.", "base_encoder.", "encoder."];
-        Ok(vec![KeyMap { missing: strings(&fresh), ..layout("mcf", &marks, &strip, &unused) }])
+        let both = [&unused[..], &["fc.*", "perceptual_loss.*"]].concat();
+        let pretrain = ["*online_encoder.cls_token", "*target_encoder.cls_token"];
+        Ok(vec![
+            KeyMap {
+                missing: strings(&fresh),
+                ..layout("mcf-pretrain", &pretrain, &["module.", "online_encoder."], &both)
+            },
+            KeyMap { missing: strings(&fresh), ..layout("mcf", &marks, &strip, &unused) },
+        ])
     }
 }
 
