@@ -377,7 +377,7 @@ fn bubbles(study: &Study<'_>) -> Option<Bubbles> {
     (several && rows.len() <= CURVES).then(|| Bubbles {
         id: slug(&["parameters", &study.table.id]),
         title: marked(&format!("Parameters and quality · {}", study.part.stamp.id), study.part.synthetic),
-        y: "Mean video AUC over unseen sets (%)".into(),
+        y: "Mean video AUC, unseen sets (%)".into(),
         lower_is_better: false,
         rows,
     })

@@ -71,6 +71,40 @@ fn damages_are_scored_once_and_a_deleted_one_comes_back_the_same() {
 }
 
 #[test]
+fn killed_and_started_again_it_keeps_what_is_scored() {
+    let args =
+        ["robustness", "runs", "--protocol", "dfd-cross", "--model", "Random", "--corruptions", "jpeg,blur"];
+    let tables = |b: &Bench| {
+        let kept = contents(&b.path("runs/reports/robustness"));
+        assert!(!kept.is_empty());
+        kept
+    };
+    let once = Bench::new();
+    copy(&finished().join("runs"), &once.path("runs"));
+    let shown = once.run(&args).ok().stdout();
+
+    let b = Bench::new();
+    copy(&finished().join("runs"), &b.path("runs"));
+    let done = |log: &str| log.lines().filter(|l| l.contains(" done in ")).count();
+    let mut run = b.start(&args, "log");
+    let log = b.path("log");
+    let said = move || std::fs::read_to_string(&log).unwrap_or_default();
+    run.wait_until("a result", || done(&said()) >= 1);
+    run.signal(libc::SIGKILL);
+    assert_eq!(run.end().0, None, "killed");
+    let before = done(&b.read("log"));
+    assert!(before < 11, "killed too late to show anything");
+    assert!(!b.path("runs/reports/robustness").exists(), "no table of half the results");
+    let again = b.run(&args).ok();
+    assert_eq!(again.stdout(), shown);
+    let rest = done(&again.stderr());
+    assert!((11 - before - 1..=11 - before).contains(&rest), "{before} and then {rest} of 11");
+    assert_eq!(tables(&b), tables(&once));
+    let left = b.names("runs/robustness").into_iter().filter(|n| n.starts_with(".tmp")).count();
+    assert_eq!(left, 0, "nothing is left over");
+}
+
+#[test]
 fn an_unknown_damage_is_answered_with_the_nearest() {
     let b = Bench::new();
     let runs = finished().join("runs").display().to_string();

@@ -151,7 +151,9 @@ impl Axes {
             (Anchor::Middle, Weight::Normal, INK),
         )?;
         if !self.y.label.is_empty() {
-            pen.upward(area, &self.y.label, (self.left - 38.0, (self.top + self.bottom) / 2.0), SMALL)?;
+            // longer than the axis it would run into the title
+            let label = pen.fit(&self.y.label, SMALL, Weight::Normal, self.bottom - self.top);
+            pen.upward(area, &label, (self.left - 38.0, (self.top + self.bottom) / 2.0), SMALL)?;
         }
         Ok(())
     }

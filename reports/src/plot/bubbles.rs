@@ -87,8 +87,8 @@ impl Plot for Bubbles {
         let (low, high) = sizes.fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
         let x = Scale::log(low * 0.6, high * 1.7, "Parameters (million, logarithmic)");
         let sign = if self.lower_is_better { -1.0 } else { 1.0 };
-        let arrow = if self.lower_is_better { "lower is better" } else { "higher is better" };
-        let y = Scale::around(self.rows.iter().map(|r| sign * r.value), &format!("{} ({arrow})", self.y));
+        let arrow = if self.lower_is_better { "↓" } else { "↑" };
+        let y = Scale::around(self.rows.iter().map(|r| sign * r.value), &format!("{} {arrow}", self.y));
         let axes = Axes { left: 64.0, top: 38.0, right: 400.0, bottom: 276.0, x, y };
         axes.draw(area, pen, (false, !self.lower_is_better))?;
         let faint = (Anchor::Middle, Weight::Normal, FAINT);

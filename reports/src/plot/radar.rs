@@ -32,6 +32,8 @@ pub struct Radar {
     pub rows: Vec<Line>,
 }
 
+/// Where the names of the rows begin.
+const LEGEND: f64 = 440.0;
 const CENTRE: (f64, f64) = (214.0, 212.0);
 const RADIUS: f64 = 138.0;
 
@@ -114,15 +116,15 @@ impl Plot for Radar {
             pen.line(area, &[CENTRE, self.place(i, self.rim)], (GRID, 0.8, &[]))?;
             let (x, y) = self.place(i, self.rim);
             let (dx, dy) = (x - CENTRE.0, y - CENTRE.1);
-            let anchor = if dx.abs() < 1.0 {
-                Anchor::Middle
-            } else if dx > 0.0 {
-                Anchor::Left
-            } else {
-                Anchor::Right
-            };
-            let name = pen.fit(name, axes::SMALL, Weight::Normal, if dx.abs() < 1.0 { 150.0 } else { 66.0 });
             let at = (x + dx * 0.06, y + dy * 0.06 + 4.0 + if dy > 1.0 { 5.0 } else { 0.0 });
+            let (anchor, room) = if dx.abs() < 1.0 {
+                (Anchor::Middle, 150.0)
+            } else if dx > 0.0 {
+                (Anchor::Left, LEGEND - 8.0 - at.0)
+            } else {
+                (Anchor::Right, at.0 - 8.0)
+            };
+            let name = pen.fit(name, axes::SMALL, Weight::Normal, room);
             pen.text(area, &name, at, axes::SMALL, (anchor, Weight::Normal, INK))?;
         }
         for (i, row) in self.rows.iter().enumerate() {
@@ -140,6 +142,6 @@ impl Plot for Radar {
         pen.text(area, &note, (12.0, 382.0), axes::SMALL, (Anchor::Left, Weight::Normal, FAINT))?;
         let entries: Vec<(String, String)> =
             self.rows.iter().map(|r| (r.name.clone(), String::new())).collect();
-        legend::draw(area, pen, &entries, (440.0, 48.0, f64::from(FULL) - 440.0 - 12.0))
+        legend::draw(area, pen, &entries, (LEGEND, 48.0, f64::from(FULL) - LEGEND - 12.0))
     }
 }
