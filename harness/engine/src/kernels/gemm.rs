@@ -272,6 +272,11 @@ unsafe fn stream(level: Level, (m, n, k): (usize, usize, usize), a: Mat, b: Righ
     });
 }
 
+/// Rows of a tile where all are equally high but for one row: a last tile of few rows would cost more than they are worth.
+fn even(m: usize, tiles: usize, tile: usize) -> (usize, usize) {
+    (tile * m / tiles, (tile + 1) * m / tiles)
+}
+
 struct LeftTask {
     a: Mat,
     m: usize,
@@ -283,10 +288,12 @@ impl Kernel for LeftTask {
     type Output = ();
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let height = self.m.div_ceil(I::MR) * I::MR;
-        // SAFETY: blocks of depth lie one after the other, each of whole panels of all rows.
-        unsafe {
-            pack_rows::<I>(self.out.get().add(height * self.depth.start), self.a, (0, self.m), self.depth);
+        let Self { a, m, depth, out } = self;
+        let tiles = m.div_ceil(I::MR);
+        for tile in 0..tiles {
+            let at = (tiles * depth.start + tile * depth.len) * I::MR;
+            // SAFETY: blocks of depth lie one after the other, each of whole panels of all rows.
+            unsafe { pack_rows::<I>(out.get().add(at), a, even(m, tiles, tile), depth) };
         }
     }
 }
@@ -305,7 +312,7 @@ impl Kernel for StreamTask<'_> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
         let Self { buffer, left, b, size: (m, n, k), panels, c } = self;
-        let height = m.div_ceil(I::MR) * I::MR;
+        let tiles = m.div_ceil(I::MR);
         let kc = depth_of(k, I::KC);
         let width = n.div_ceil(I::NR) * I::NR;
         let mut tile = Tile([0.0; TILE]);
@@ -333,11 +340,10 @@ impl Kernel for StreamTask<'_> {
                     Right::Plain(_) => right, // it will lie where it lies now
                 };
                 let mut later = Later::new::<I>(next, m, depth.len);
-                let left = left.get().add(height * depth.start);
-                for i in (0..m).step_by(I::MR) {
-                    let a = left.add(i * depth.len);
+                let left = left.get().add(tiles * I::MR * depth.start);
+                for i in 0..tiles {
+                    let (a, rows) = (left.add(i * I::MR * depth.len), even(m, tiles, i));
                     for j in panels.0..panels.1 {
-                        let rows = (i, m.min(i + I::MR));
                         let b = right.wrapping_add((j - panels.0) * panel);
                         let panels = Panels { a, b, ahead: later.part() };
                         multiply::<I>(&mut tile, panels, rows, (j, n), depth, c);
