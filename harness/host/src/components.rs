@@ -7,7 +7,7 @@ use facebench_abi::{
     PluginError, RawFeatures, RawHeadOutput, RawMaskInput, RawParams, RawParsing, Slot,
     abi_stable::std_types::{ROption, RResult, RSlice, RSliceMut, RString},
 };
-use facebench_engine::{ParamStore, Tensor};
+use facebench_engine::{DType, ParamStore, Tensor};
 use serde_json::Value;
 
 use crate::{
@@ -52,6 +52,16 @@ impl Who {
             return Err(self.fail(format!("{what}: expected shape {expected:?}, got {:?}", tensor.dims())));
         }
         Ok(tensor)
+    }
+
+    /// `x` in another type, where it is not in that already.
+    fn cast(&self, what: &str, x: &Tensor, to: DType) -> Result<Tensor> {
+        x.to_dtype(to).map_err(|e| self.fail(format!("{what}: {e}")))
+    }
+
+    /// bf16 as f32; other types stay.
+    fn widen(&self, what: &str, x: &Tensor) -> Result<Tensor> {
+        if x.dtype() == DType::BF16 { self.cast(what, x, DType::F32) } else { Ok(x.clone()) }
     }
 
     fn rank<const N: usize>(&self, what: &str, tensor: &Tensor) -> Result<[usize; N]> {
@@ -106,7 +116,12 @@ impl Backbone {
             }
             None => self.info.patches(),
         };
-        let (images, keep) = (raw(images.clone()), keep.map(|k| raw(k.clone())));
+        let images = if ctx.dtype() == DType::BF16 {
+            self.who.cast("embed", images, DType::BF16)?
+        } else {
+            images.clone()
+        };
+        let (images, keep) = (raw(images), keep.map(|k| raw(k.clone())));
         let out = self.object.embed(&images, keep.as_ref().into(), &ctx.raw(self.purpose));
         self.who.tensor("embed", out, &[batch, n, self.info.width])
     }
@@ -128,7 +143,8 @@ impl Backbone {
     pub fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
         let [batch, ..] = self.who.rank::<3>("pool", tokens)?;
         let out = self.object.pool(&raw(tokens.clone()));
-        self.who.tensor("pool", out, &[batch, self.info.pooled_width()])
+        let pooled = self.who.tensor("pool", out, &[batch, self.info.pooled_width()])?;
+        self.who.widen("pool", &pooled)
     }
 
     /// Group of one of its parameters (name without the prefix) for layer-wise decay, 0..=depth+1.
@@ -266,9 +282,11 @@ impl Head {
         ctx: &RunCtx,
     ) -> Result<(Tensor, Option<Tensor>)> {
         let [batch, _] = self.who.rank::<2>("forward, pooled", pooled)?;
-        let (pooled, tokens) = (raw(pooled.clone()), raw(tokens.clone()));
+        let pooled = raw(self.who.widen("forward, pooled", pooled)?);
+        let tokens = raw(self.who.widen("forward, tokens", tokens)?);
         let features = RawFeatures { pooled: &pooled, tokens: &tokens };
-        let out = self.who.check(self.object.forward(&features, &ctx.raw(Purpose::Downstream)))?;
+        let out = ctx.widely(|| self.object.forward(&features, &ctx.raw(Purpose::Downstream)));
+        let out = self.who.check(out)?;
         let logits = take(out.logits);
         let expected = [batch, self.features.classes];
         if logits.dims() != expected {
@@ -289,7 +307,8 @@ impl Head {
         let embedding: ROption<_> = embedding.map(|e| raw(e.clone())).into();
         let output = RawHeadOutput { logits: raw(logits.clone()), embedding };
         let labels = raw(labels.clone());
-        let loss = self.who.check(self.object.loss(&output, &labels, &ctx.raw(Purpose::Downstream)))?;
+        let loss = ctx.widely(|| self.object.loss(&output, &labels, &ctx.raw(Purpose::Downstream)));
+        let loss = self.who.check(loss)?;
         match loss.into_option().map(take) {
             Some(loss) if loss.rank() != 0 => {
                 Err(self.who.fail(format!("loss: expected a scalar, got {:?}", loss.dims())))

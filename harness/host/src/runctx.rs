@@ -37,6 +37,8 @@ type LogFn = Arc<dyn Fn(Level, &str) + Send + Sync>;
 pub struct RunCtx {
     device: Device,
     dtype: DType,
+    half: bool,
+    wide: AtomicBool,
     seed: u64,
     part: u64,
     training: AtomicBool,
@@ -56,6 +58,8 @@ impl RunCtx {
         Self {
             device: device.clone(),
             dtype,
+            half: false,
+            wide: AtomicBool::new(false),
             seed,
             part: 0,
             training: AtomicBool::new(false),
@@ -63,6 +67,13 @@ impl RunCtx {
             calls: AtomicU64::new(0),
             log,
         }
+    }
+
+    /// With `half`, training steps have bf16 activations over f32 parameters in backbones and decoders. Heads, losses and
+    /// everything in evaluation mode stay in f32.
+    #[must_use]
+    pub fn in_bf16(self, half: bool) -> Self {
+        Self { half, ..self }
     }
 
     /// Where the log lines of plugins go.
@@ -95,6 +106,8 @@ impl RunCtx {
         Self {
             device: self.device.clone(),
             dtype: self.dtype,
+            half: self.half,
+            wide: AtomicBool::new(false),
             seed: self.seed,
             part,
             training: AtomicBool::new(self.is_training()),
@@ -109,9 +122,21 @@ impl RunCtx {
         &self.device
     }
 
-    /// Precision of the run.
+    /// Precision of activations at this moment.
     pub fn dtype(&self) -> DType {
-        self.dtype
+        if self.half && self.is_training() && !self.wide.load(Ordering::Relaxed) {
+            DType::BF16
+        } else {
+            self.dtype
+        }
+    }
+
+    /// Calls `f` in full precision.
+    pub(crate) fn widely<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.wide.store(true, Ordering::Relaxed);
+        let out = f();
+        self.wide.store(false, Ordering::Relaxed);
+        out
     }
 
     /// The stream of the next random operation.

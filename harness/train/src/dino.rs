@@ -18,6 +18,7 @@ use facebench_host::{Backbone, RunCtx};
 
 use crate::error::{Result, bad_spec};
 use crate::spec::DinoSpec;
+use crate::threec::wide;
 
 /// Start of the names of the head's parameters.
 pub const HEAD: &str = "head.";
@@ -80,7 +81,7 @@ impl Network {
     /// Images (B, 3, H, W) of any size the backbone takes → outputs (B, K) from the normalised cls token.
     pub fn forward(&self, images: &Tensor, ctx: &RunCtx) -> Result<Tensor> {
         let tokens = self.backbone.embed(images, None, ctx)?;
-        let tokens = self.backbone.norm(&self.backbone.encode(&tokens, ctx)?)?;
+        let tokens = wide(&self.backbone.norm(&self.backbone.encode(&tokens, ctx)?)?)?;
         self.head.forward(&tokens.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?)
     }
 }

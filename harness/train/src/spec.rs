@@ -20,7 +20,7 @@ pub use objective::{
     DecoderSpec, DinoSpec, MaskToken, ObjectiveKind, ObjectiveSpec, RepPosEmbed, SimilarityLoss,
     SimilaritySpec, TargetUpdate,
 };
-pub use optim::{Optimiser, PretrainOptim};
+pub use optim::{Optimiser, Precision, PretrainOptim};
 pub use pretrain::{MaskingSpec, MissingParsing, PretrainData, PretrainSpec, RegionChoice, WatchSpec};
 pub use score::ScoreSpec;
 pub use tune::{LrSchedule, Sampling, TuneRecipe, TuneSpec, Validation, WeightsFrom};

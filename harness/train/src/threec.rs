@@ -53,6 +53,11 @@ fn fill(x: &Tensor, keep: &Tensor, token: &Tensor, total: usize) -> Result<Tenso
     Ok(Tensor::cat(&[&x.narrow(1, 0, 1)?, &patches], 1)?)
 }
 
+/// bf16 activations as f32: losses and what follows a mean are in full precision.
+pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
+    Ok(if x.dtype() == DType::BF16 { x.to_dtype(DType::F32)? } else { x.clone() })
+}
+
 /// Pixel decoder (method.md §3.6).
 struct PixelDecoder {
     mask_token: Tensor,
@@ -87,12 +92,12 @@ impl PixelDecoder {
             MaskToken::BeforeEmbed => self.embed.forward(&fill(x, keep, &self.mask_token, total)?)?,
             MaskToken::AfterEmbed => fill(&self.embed.forward(x)?, keep, &self.mask_token, total)?,
         };
-        let mut x = x.broadcast_add(&self.pos)?; // (B, 1+N, d)
+        let mut x = x.broadcast_add(&self.pos.to_dtype(x.dtype())?)?; // (B, 1+N, d)
         for block in &self.blocks {
             x = block.forward(&x, None)?;
         }
         let x = self.norm.forward(&x.narrow(1, 1, total)?.contiguous()?)?;
-        Ok(self.pred.forward(&x)?)
+        wide(&self.pred.forward(&x)?)
     }
 }
 
@@ -125,11 +130,11 @@ impl RepDecoder {
         if let Some(keep) = keep {
             x = fill(&x, keep, &self.mask_token, total)?;
         }
-        let mut x = x.broadcast_add(&self.pos)?; // (B, 1+N, D)
+        let mut x = x.broadcast_add(&self.pos.to_dtype(x.dtype())?)?; // (B, 1+N, D)
         for block in &self.blocks {
             x = block.forward(&x, None)?;
         }
-        Ok(self.pred.forward(&self.norm.forward(&x)?)?.mean(1)?)
+        Ok(wide(&self.pred.forward(&self.norm.forward(&x)?)?)?.mean(1)?)
     }
 }
 

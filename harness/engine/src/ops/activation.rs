@@ -1,5 +1,5 @@
 //! GELU and softmax.
-use super::{composite, fast};
+use super::{composite, fast, half};
 use crate::cuda;
 use crate::error::Result;
 use crate::kernels::scratch::uninit;
@@ -11,6 +11,9 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if cuda::applies(x, &[]) {
         return cuda::gelu(x);
     }
+    if half::on_cpu(x) {
+        return half::in_f32(x, [], |x, []| gelu(x));
+    }
     if !fast::applies(&[x]) {
         return composite::gelu(x);
     }
@@ -21,6 +24,9 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 pub fn softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
     if cuda::applies(x, &[]) && dim + 1 == x.rank() {
         return cuda::softmax(x, 1.0);
+    }
+    if half::on_cpu(x) {
+        return half::in_f32(x, [], |x, []| softmax(x, dim));
     }
     if !fast::applies(&[x]) || dim + 1 != x.rank() || x.elem_count() == 0 {
         return composite::softmax(x, dim);

@@ -2,7 +2,7 @@
 //!
 //! On the CPU scores never leave the cache; the backward pass computes them again. Inputs are read
 //! at their strides, so a packed projection or transposed heads cost no copies.
-use super::{composite, fast};
+use super::{composite, fast, half};
 use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::attention::{Heads, Operands, Sizes, backward, forward};
@@ -17,6 +17,9 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tenso
     let empty = s.images * s.heads * s.queries * s.keys * s.width * s.value == 0;
     if cuda::applies(q, &[k, v]) && q.dtype() == k.dtype() && q.dtype() == v.dtype() && !empty {
         return cuda::attention(q, k, v, scale);
+    }
+    if half::on_cpu(q) {
+        return half::in_f32(q, [k, v], |q, [k, v]| attention(q, &k, &v, scale));
     }
     if !fast::applies(&[q, k, v]) || scale.is_nan() || scale <= 0.0 || empty {
         return composite::attention(q, k, v, scale);
@@ -39,6 +42,9 @@ pub fn attention_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     }
     if cuda::applies(qkv, &[]) {
         return cuda::attention_qkv(qkv, heads);
+    }
+    if half::on_cpu(qkv) {
+        return half::in_f32(qkv, [], |qkv, []| attention_qkv(qkv, heads));
     }
     if !fast::applies(&[qkv]) || qkv.elem_count() == 0 {
         return composite::attention_qkv(qkv, heads);

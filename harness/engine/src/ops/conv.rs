@@ -3,6 +3,7 @@
 //! Dense and grouped convolutions are candle's. A depthwise convolution (one filter per channel) on the CPU is a custom
 //! operation, because candle would run it as one convolution per channel; elsewhere it is candle's too. Padding may differ
 //! from side to side, as TensorFlow's SAME needs. Pooling is a composition that works on every device.
+use super::half;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{self, Shared};
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, WithDType};
@@ -22,6 +23,13 @@ pub struct Conv2d {
 
 /// `x` (B, C, H, W) with filters `w` (O, C/groups, k, k) and bias `b` (O).
 pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv2d) -> Result<Tensor> {
+    if half::is(x) {
+        // no kernel takes half-precision images beside f32 filters
+        return match b {
+            Some(b) => half::in_f32(x, [w, b], |x, [w, b]| conv2d(x, &w, Some(&b), conv)),
+            None => half::in_f32(x, [w], |x, [w]| conv2d(x, &w, None, conv)),
+        };
+    }
     let (_, c, h, width) = x.dims4()?;
     let (o, per_group, kh, kw) = w.dims4()?;
     let Conv2d { stride, dilation, groups, pad } = conv;
@@ -135,6 +143,10 @@ pub fn batch_norm(
     eps: f64,
     momentum: Option<f64>,
 ) -> Result<Tensor> {
+    if half::is(x) {
+        // statistics are never rounded
+        return half::in_f32(x, [], |x, []| batch_norm(x, weight, bias, running, eps, momentum));
+    }
     let (b, c, h, w) = x.dims4()?;
     let row = |t: &Tensor| t.reshape((1, c, 1, 1));
     let Some(momentum) = momentum else {

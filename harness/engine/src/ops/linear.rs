@@ -3,7 +3,7 @@
 //! One matrix product with the bias (and GELU, keeping its slope) in its last step. The backward
 //! pass computes only what is asked for: no weight gradient for a frozen weight, no input gradient
 //! for pixels.
-use super::{composite, fast};
+use super::{composite, fast, half};
 use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::epilogue::Epilogue;
@@ -19,6 +19,12 @@ use std::sync::{Mutex, PoisonError};
 /// `x wᵀ + b` over the last dimension. `x: (…, I)`, `w: (O, I)`, `b: (O)` → `(…, O)`.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     check("linear", x, w, b)?;
+    if half::on_cpu(x) {
+        return match b {
+            Some(b) => half::in_f32(x, [w, b], |x, [w, b]| linear(x, &w, Some(&b))),
+            None => half::in_f32(x, [w], |x, [w]| linear(x, &w, None)),
+        };
+    }
     if on_device(x, w, b) {
         return cuda::linear(x, w, b, false);
     }
@@ -31,6 +37,12 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
 /// `gelu(x wᵀ + b)` with the exact (erf) GELU; shapes as [`linear`].
 pub fn linear_gelu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     check("linear_gelu", x, w, b)?;
+    if half::on_cpu(x) {
+        return match b {
+            Some(b) => half::in_f32(x, [w, b], |x, [w, b]| linear_gelu(x, &w, Some(&b))),
+            None => half::in_f32(x, [w], |x, [w]| linear_gelu(x, &w, None)),
+        };
+    }
     if on_device(x, w, b) {
         return cuda::linear(x, w, b, true);
     }

@@ -13,6 +13,7 @@ mod attention;
 mod block;
 mod conv;
 mod fast;
+mod half;
 mod linear;
 mod masked;
 mod norm;

@@ -1,5 +1,5 @@
 //! Layer normalisation and unit vectors.
-use super::{composite, fast};
+use super::{composite, fast, half};
 use crate::cuda;
 use crate::error::{Error, Result};
 use crate::kernels::scratch::uninit;
@@ -18,6 +18,9 @@ pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f64) -> Result<Tensor
             Some(y) => Ok(y),
             None => composite::layer_norm(x, &w.to_dtype(x.dtype())?, &b.to_dtype(x.dtype())?, eps),
         };
+    }
+    if half::on_cpu(x) {
+        return half::in_f32(x, [w, b], |x, [w, b]| layer_norm(x, &w, &b, eps));
     }
     if !fast::applies(&[x, w, b]) || x.elem_count() == 0 {
         return composite::layer_norm(x, w, b, eps);

@@ -46,6 +46,7 @@ pub fn scatter_tokens(x: &Tensor, keep: &Tensor, fill: &Tensor, total: usize) ->
         return cuda::scatter_tokens(x, keep, fill, total);
     }
     let source = sources(keep, n, total)?;
+    let fill = &fill.to_dtype(x.dtype())?;
     if !fast::applies(&[x, fill]) {
         let index = Tensor::from_vec(source, (b, total, 1), x.device())?;
         let index = index.broadcast_as((b, total, d))?.contiguous()?;

@@ -6,7 +6,7 @@ use facebench_engine::{Error, Tensor, ops};
 use super::{
     axis, fail,
     handles::{dtype_of, t},
-    op,
+    meet, op,
 };
 
 pub(super) extern "C" fn unary(x: &RawTensor, code: Un) -> OpResult {
@@ -41,7 +41,7 @@ pub(super) extern "C" fn unary(x: &RawTensor, code: Un) -> OpResult {
 
 pub(super) extern "C" fn binary(a: &RawTensor, b: &RawTensor, code: Bin) -> OpResult {
     op(code, &[a, b], || {
-        let (a, b) = (t(a), t(b));
+        let (a, b) = &meet(t(a), t(b))?;
         let same = a.shape() == b.shape();
         Ok(match code {
             Bin::ADD if same => a.add(b)?,
@@ -94,10 +94,10 @@ pub(super) extern "C" fn clamp(x: &RawTensor, low: f64, high: f64) -> OpResult {
 
 pub(super) extern "C" fn where_cond(cond: &RawTensor, a: &RawTensor, b: &RawTensor) -> OpResult {
     op("where", &[cond, a, b], || {
-        let shape = t(cond).shape().broadcast_shape_binary_op(t(a).shape(), "where")?;
-        let shape = shape.broadcast_shape_binary_op(t(b).shape(), "where")?;
-        let (cond, a, b) =
-            (t(cond).broadcast_as(&shape)?, t(a).broadcast_as(&shape)?, t(b).broadcast_as(&shape)?);
+        let (a, b) = &meet(t(a), t(b))?;
+        let shape = t(cond).shape().broadcast_shape_binary_op(a.shape(), "where")?;
+        let shape = shape.broadcast_shape_binary_op(b.shape(), "where")?;
+        let (cond, a, b) = (t(cond).broadcast_as(&shape)?, a.broadcast_as(&shape)?, b.broadcast_as(&shape)?);
         Ok(cond.where_cond(&a, &b)?)
     })
 }

@@ -9,7 +9,7 @@ use facebench_engine::{
 use super::{
     axis, fail,
     handles::{ctx, t},
-    op,
+    meet, op,
 };
 use crate::watch;
 
@@ -27,8 +27,9 @@ pub(super) extern "C" fn layer_norm(x: &RawTensor, w: &RawTensor, b: &RawTensor,
 
 pub(super) extern "C" fn attention(q: &RawTensor, k: &RawTensor, v: &RawTensor, scale: f64) -> OpResult {
     op("attention", &[q, k, v], || {
-        watch::attention(|| ops::attention_weights(t(q), t(k), scale))?;
-        ops::attention(t(q), t(k), t(v), scale)
+        let (q, k) = meet(t(q), t(k))?; // a learned query meets tokens
+        watch::attention(|| ops::attention_weights(&q, &k, scale))?;
+        ops::attention(&q, &k, &meet(t(v), &k)?.0, scale)
     })
 }
 
@@ -98,11 +99,8 @@ pub(super) extern "C" fn conv2d(
         if stride == 0 {
             return fail("stride 0");
         }
-        let y = t(x).conv2d(t(kernel), pad, stride, 1, 1)?;
-        Ok(match bias.into_option() {
-            Some(b) => y.broadcast_add(&t(b).reshape((1, (), 1, 1))?)?,
-            None => y,
-        })
+        let even = ops::Conv2d { stride, dilation: 1, groups: 1, pad: [pad; 4] };
+        ops::conv2d(t(x), t(kernel), bias.into_option().map(t), even)
     })
 }
 

@@ -23,10 +23,20 @@ use facebench_abi::{
         std_types::{RErr, ROk, RResult},
     },
 };
-use facebench_engine::{Error, Tensor};
+use facebench_engine::{DType, Error, Tensor};
 
 use handles::t;
 pub(crate) use handles::{Params, raw, take};
+
+/// Two operands in one type: bf16 activations meet f32 parameters in bf16.
+fn meet(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor), Error> {
+    let half = DType::BF16;
+    Ok(match (a.dtype(), b.dtype()) {
+        (DType::F32, DType::BF16) => (a.to_dtype(half)?, b.clone()),
+        (DType::BF16, DType::F32) => (a.clone(), b.to_dtype(half)?),
+        _ => (a.clone(), b.clone()),
+    })
+}
 
 /// The table, made once.
 pub(crate) fn host_ops() -> HostOpsRef {

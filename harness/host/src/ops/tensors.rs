@@ -9,7 +9,7 @@ use facebench_engine::{DType, Error, Tensor};
 use super::{
     axis, fail,
     handles::{ctx, t},
-    op, run,
+    meet, op, run,
 };
 
 /// Elements of a shape whose product could overflow.
@@ -107,9 +107,11 @@ pub(super) extern "C" fn broadcast(x: &RawTensor, shape: RSlice<'_, usize>) -> O
 
 pub(super) extern "C" fn cat(tensors: RSlice<'_, &RawTensor>, dim: i32) -> OpResult {
     op("cat", tensors.as_slice(), || {
-        let list: Vec<&Tensor> = tensors.iter().map(|x| t(x)).collect();
-        let Some(first) = list.first() else { return fail("no tensors") };
-        Ok(Tensor::cat(&list, axis(first, dim)?)?)
+        let Some(first) = tensors.first().map(|x| t(x)) else { return fail("no tensors") };
+        let half = tensors.iter().find(|x| t(x).dtype() == DType::BF16).map(|x| t(x));
+        let with = half.unwrap_or(first);
+        let list = tensors.iter().map(|x| Ok(meet(t(x), with)?.0));
+        Ok(Tensor::cat(&list.collect::<Result<Vec<Tensor>, Error>>()?, axis(first, dim)?)?)
     })
 }
 

@@ -37,6 +37,34 @@ pub struct PretrainOptim {
     /// memory, about a third more time. On the CPU
     #[serde(skip_serializing_if = "is_false")]
     pub activation_checkpointing: bool,
+    /// Precision of activations in training steps; parameters, optimiser state, losses and scoring are always f32
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+}
+
+/// Precision of activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits
+    #[default]
+    F32,
+    /// bfloat16: 8 bits of mantissa; for GPUs, a CPU computes in f32 and rounds
+    Bf16,
+}
+
+impl Precision {
+    pub(super) fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
+
+    /// Whether activations are bf16, with a word of warning where that only costs time.
+    pub(crate) fn half(self, job: &crate::Job) -> bool {
+        if self == Self::Bf16 && job.device.is_cpu() {
+            job.progress.note("precision bf16 on a CPU: computed in f32 and rounded, slower than f32");
+        }
+        self == Self::Bf16
+    }
 }
 
 impl Default for PretrainOptim {
@@ -55,6 +83,7 @@ impl Default for PretrainOptim {
             betas: [0.9, 0.95],
             clip: Some(1.0),
             activation_checkpointing: false,
+            precision: Precision::F32,
         }
     }
 }

@@ -4,7 +4,7 @@ use facebench_protocols::TestTransform;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Augment, Component, Mixing, Optimiser, is_false};
+use super::{Augment, Component, Mixing, Optimiser, Precision, is_false};
 
 /// Tuning one backbone and head on the training set of one fold of a protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +96,9 @@ pub struct TuneRecipe {
     /// memory, about a third more time. On the CPU
     #[serde(skip_serializing_if = "is_false")]
     pub activation_checkpointing: bool,
+    /// Precision of activations in training steps; parameters, optimiser state, head, loss and scoring are always f32
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 impl Default for TuneRecipe {
@@ -122,6 +125,7 @@ impl Default for TuneRecipe {
             validation: Validation::Whole,
             val_transform: None,
             activation_checkpointing: false,
+            precision: Precision::F32,
         }
     }
 }

@@ -7,6 +7,7 @@ mod golden;
 mod gradients;
 mod heads;
 mod objectives;
+mod precision;
 mod robust;
 mod runs;
 mod tuning;
