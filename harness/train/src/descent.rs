@@ -16,7 +16,7 @@ use facebench_engine::{GradStore, ParamStore, backward};
 
 use crate::error::{Result, bad_spec};
 use crate::job::Job;
-use crate::spec::Optimiser;
+use crate::spec::{Optimiser, Precision};
 
 /// The rule of the update, with its state.
 enum Rule {
@@ -59,12 +59,23 @@ pub(crate) fn is_matrix(name: &str, rank: usize) -> bool {
     rank > 1 && !name.ends_with(".bias")
 }
 
-/// Activation checkpointing is built into the fused block of the CPU; elsewhere it would silently do nothing.
-pub(crate) fn check_device(checkpointing: bool, section: &str, job: &Job) -> Result<()> {
+/// What the device does not do, or only slowly. Activation checkpointing is built into the fused block of the CPU; elsewhere it
+/// would silently do nothing.
+pub(crate) fn check_device(
+    checkpointing: bool,
+    precision: Precision,
+    section: &str,
+    job: &Job,
+) -> Result<()> {
     if checkpointing && !job.device.is_cpu() {
         return bad_spec!(
             "`{section}.activation_checkpointing` works on the CPU only\nhint: lower `{section}.batch` on this device"
         );
+    }
+    if precision.half() && job.device.is_cpu() {
+        job.progress.note(&format!(
+            "`{section}.precision: bf16` on a CPU: computed in f32 and rounded, slower than f32"
+        ));
     }
     Ok(())
 }

@@ -90,7 +90,7 @@ impl<'p> Detector<'p> {
         let (plugins, config) = (job.plugins, spec.backbone.json());
         let info = plugins.backbone_info(&spec.backbone.plugin, &config)?;
         let store = ParamStore::new(&job.device, dtype, spec.seed);
-        let ctx = RunCtx::new(&job.device, dtype, spec.seed).in_bf16(spec.recipe.precision.half(job));
+        let ctx = RunCtx::new(&job.device, dtype, spec.seed).in_bf16(spec.recipe.precision.half());
 
         let features = FeatureSpec {
             width: info.pooled_width(),

@@ -188,7 +188,7 @@ fn run<T: Task>(mut task: T, spec: &PretrainSpec, job: &Job, tried: usize) -> Re
             optim.accum
         );
     }
-    crate::descent::check_device(optim.activation_checkpointing, "optim", job)?;
+    crate::descent::check_device(optim.activation_checkpointing, optim.precision, "optim", job)?;
     let peak = schedule::scaled_lr(optim.blr, batch_size * optim.accum);
 
     // ---- where we were

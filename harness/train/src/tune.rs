@@ -75,7 +75,7 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
         _ => batch_size,
     };
     check(recipe, frames)?;
-    check_device(recipe.activation_checkpointing, "recipe", job)?;
+    check_device(recipe.activation_checkpointing, recipe.precision, "recipe", job)?;
     // a batch of one class is found before training, not after the first epoch
     dev_metrics(dev, &vec![0.0; dev.len()], recipe.validation, recipe.batch, spec.seed)?;
     let detector = Detector::build(spec, job, train.len())?;

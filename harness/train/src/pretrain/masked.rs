@@ -54,7 +54,7 @@ impl Masked {
         let config = spec.backbone.json();
         let info = job.plugins.backbone_info(&spec.backbone.plugin, &config)?;
         let store = ParamStore::new(&job.device, DType::F32, spec.seed);
-        let ctx = RunCtx::new(&job.device, DType::F32, spec.seed).in_bf16(spec.optim.precision.half(job));
+        let ctx = RunCtx::new(&job.device, DType::F32, spec.seed).in_bf16(spec.optim.precision.half());
         let backbone = |store: &ParamStore| {
             job.plugins.backbone(&spec.backbone.plugin, &config, Purpose::Pretrain, store, "", &ctx)
         };
