@@ -6,7 +6,8 @@
 //! hidden width M: 5·D + 2·M values.
 use super::attention::{self, Operands, Sizes};
 use super::epilogue::Epilogue;
-use super::gemm::{FEW_ROWS, Out, gemm, gemm_packed};
+use super::few::FEW_ROWS;
+use super::gemm::{Out, gemm, gemm_packed};
 use super::pack::{Mat, Packed, pack};
 use super::parallel::{self, Shared};
 use super::rows::{column_sums, layer_norm, layer_norm_backward};

@@ -6,9 +6,9 @@
 //! into equal blocks of at most KC: an element of `C` is the sum over blocks of the sum within a
 //! block, whatever the split over tasks, so the result does not depend on the number of threads.
 use super::epilogue::{Epilogue, Place};
-use super::pack::{Depth, Mat, PackTask, Packed, aligned, depth_of, pack, pack_panels, pack_rows, shape};
+use super::few::{FEW_ROWS, Right, stream};
+use super::pack::{Depth, Mat, PackTask, Packed, aligned, depth_of, pack, pack_rows, shape};
 use super::parallel::{self, Shared};
-use super::scratch::Scratch;
 use super::{Ahead, Isa, Kernel, Level, Panels, dispatch};
 use std::cell::RefCell;
 
@@ -109,7 +109,7 @@ pub(crate) unsafe fn gemm_packed(m: usize, a: Mat, b: &Packed, c: Out) {
 }
 
 thread_local! {
-    static A_BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    pub(super) static A_BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Part of `C`: rows and panels, half open.
@@ -141,8 +141,15 @@ impl Kernel for BlockTask<'_> {
 /// Largest MR·NR of any instruction set.
 const TILE: usize = 14 * 32;
 
+/// Sums of a tile on their way through its last step.
 #[repr(align(64))]
-struct Tile([f32; TILE]);
+pub(super) struct Tile([f32; TILE]);
+
+impl Tile {
+    pub(super) fn new() -> Self {
+        Self([0.0; TILE])
+    }
+}
 
 /// One area of the product, on one thread.
 #[inline(always)]
@@ -151,7 +158,7 @@ unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32
     let width = n.div_ceil(I::NR) * I::NR;
     let kc = depth_of(k, I::KC);
     let packed = aligned(buffer, (last - first).div_ceil(I::MR) * I::MR * kc.min(k));
-    let mut tile = Tile([0.0; TILE]);
+    let mut tile = Tile::new();
     // A few panels of B stay in the second-level cache while all rows pass; the MR rows at hand stay
     // in the first level while those panels pass.
     let few = (cache().panels / (4 * I::NR * kc)).max(2);
@@ -185,7 +192,7 @@ unsafe fn block<I: Isa>(buffer: &mut Vec<f32>, area: Area, a: Mat, b: *const f32
 
 /// The panels of `B` that follow those at hand. While these stay in the second-level cache and all rows pass, the next ones
 /// are asked for, in equal parts; otherwise the first rows would wait for them.
-struct Later {
+pub(super) struct Later {
     next: *const f32,
     part: usize, // values
     step: usize, // bytes per step of depth
@@ -194,14 +201,14 @@ struct Later {
 impl Later {
     /// `next` to be read while `rows` rows pass, at depth `len`.
     #[inline(always)]
-    fn new<I: Isa>(next: *const f32, rows: usize, len: usize) -> Self {
+    pub(super) fn new<I: Isa>(next: *const f32, rows: usize, len: usize) -> Self {
         let tiles = rows.div_ceil(I::MR);
         Self { next, part: (len * I::NR).div_ceil(tiles), step: (4 * I::NR).div_ceil(tiles) }
     }
 
     /// The part that belongs to the next tile.
     #[inline(always)]
-    fn part(&mut self) -> Ahead {
+    pub(super) fn part(&mut self) -> Ahead {
         let at = self.next;
         self.next = at.wrapping_add(self.part);
         Ahead { at, step: self.step }
@@ -210,7 +217,7 @@ impl Later {
 
 /// Rows `first..last` (at most MR, packed) times panel `j`, stored to `C`.
 #[inline(always)]
-unsafe fn multiply<I: Isa>(
+pub(super) unsafe fn multiply<I: Isa>(
     tile: &mut Tile,
     panels: Panels,
     (first, last): (usize, usize),
@@ -231,125 +238,6 @@ unsafe fn multiply<I: Isa>(
             I::tile(rows, depth.len, panels, tile.0.as_mut_ptr(), I::NR, false);
             let place = Place { row: first, col: j * I::NR, rows, cols };
             epilogue.store::<I>(&tile.0, place, c.ptr.get(), c.ld, add);
-        }
-    }
-}
-
-/// Up to this many rows the right side is packed panel by panel, just before use: writing the
-/// whole packed matrix to memory first would cost as much as the product.
-pub(crate) const FEW_ROWS: usize = 512;
-
-/// The right side of a product with few rows.
-#[derive(Clone, Copy)]
-enum Right {
-    Plain(Mat),
-    /// As [`pack`] leaves it.
-    Packed(Shared<f32>),
-}
-
-/// A product with few rows: `A` is packed once, each task has its own panels of `B`, packed on the
-/// way if they are not yet.
-unsafe fn stream(level: Level, (m, n, k): (usize, usize, usize), a: Mat, b: Right, c: Out) {
-    let s = shape(level);
-    let mut packed = Scratch::new(m.div_ceil(s.mr) * s.mr * k);
-    let left = Shared::new(&mut packed);
-    let kc = depth_of(k, s.kc);
-    parallel::for_each(k.div_ceil(kc), m * k, |block| {
-        let start = block * kc;
-        let depth = Depth { start, len: kc.min(k - start), last: false };
-        // SAFETY: each task packs its own block of depth.
-        unsafe { dispatch(level, LeftTask { a, m, depth, out: left }) };
-    });
-    // several panels per task, so that a panel of A is read from the second-level cache once for all of them
-    let panels = n.div_ceil(s.nr);
-    let span = (panels / (4 * rayon::current_num_threads())).clamp(1, 4);
-    parallel::for_each(panels.div_ceil(span), m * n * k / 16, |task| {
-        let panels = (task * span, panels.min((task + 1) * span));
-        A_BUFFER.with_borrow_mut(|buffer| {
-            // SAFETY: each task writes its own columns of C.
-            unsafe { dispatch(level, StreamTask { buffer, left, b, size: (m, n, k), panels, c }) };
-        });
-    });
-}
-
-/// Rows of a tile where all are equally high but for one row: a last tile of few rows would cost more than they are worth.
-fn even(m: usize, tiles: usize, tile: usize) -> (usize, usize) {
-    (tile * m / tiles, (tile + 1) * m / tiles)
-}
-
-struct LeftTask {
-    a: Mat,
-    m: usize,
-    depth: Depth,
-    out: Shared<f32>,
-}
-
-impl Kernel for LeftTask {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<I: Isa>(self) {
-        let Self { a, m, depth, out } = self;
-        let tiles = m.div_ceil(I::MR);
-        for tile in 0..tiles {
-            let at = (tiles * depth.start + tile * depth.len) * I::MR;
-            // SAFETY: blocks of depth lie one after the other, each of whole panels of all rows.
-            unsafe { pack_rows::<I>(out.get().add(at), a, even(m, tiles, tile), depth) };
-        }
-    }
-}
-
-struct StreamTask<'a> {
-    buffer: &'a mut Vec<f32>,
-    left: Shared<f32>,
-    b: Right,
-    size: (usize, usize, usize),
-    panels: (usize, usize),
-    c: Out,
-}
-
-impl Kernel for StreamTask<'_> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<I: Isa>(self) {
-        let Self { buffer, left, b, size: (m, n, k), panels, c } = self;
-        let tiles = m.div_ceil(I::MR);
-        let kc = depth_of(k, I::KC);
-        let width = n.div_ceil(I::NR) * I::NR;
-        let mut tile = Tile([0.0; TILE]);
-        for depth in Depth::blocks(k, kc) {
-            // SAFETY: the buffer holds KC x NR values for each panel, `left` every packed row.
-            unsafe {
-                let right = match b {
-                    Right::Packed(all) => all.get().add(depth.start * width + panels.0 * depth.len * I::NR),
-                    Right::Plain(b) => {
-                        let right = aligned(buffer, kc * I::NR * (panels.1 - panels.0));
-                        let from = panels.0 * I::NR;
-                        let size = (depth.len, n.min(panels.1 * I::NR) - from, n - from);
-                        pack_panels::<I>(right, b, (depth.start, from), size, I::NR);
-                        right
-                    }
-                };
-                let panel = depth.len * I::NR;
-                // the same panels at the next depth, or the next task's
-                let after = depth.start + depth.len;
-                let next = match b {
-                    Right::Packed(all) if depth.last => all.get().wrapping_add(panels.1 * kc.min(k) * I::NR),
-                    Right::Packed(all) => {
-                        all.get().wrapping_add(after * width + panels.0 * kc.min(k - after) * I::NR)
-                    }
-                    Right::Plain(_) => right, // it will lie where it lies now
-                };
-                let mut later = Later::new::<I>(next, m, depth.len);
-                let left = left.get().add(tiles * I::MR * depth.start);
-                for i in 0..tiles {
-                    let (a, rows) = (left.add(i * I::MR * depth.len), even(m, tiles, i));
-                    for j in panels.0..panels.1 {
-                        let b = right.wrapping_add((j - panels.0) * panel);
-                        let panels = Panels { a, b, ahead: later.part() };
-                        multiply::<I>(&mut tile, panels, rows, (j, n), depth, c);
-                    }
-                }
-            }
         }
     }
 }

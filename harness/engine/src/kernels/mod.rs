@@ -9,6 +9,7 @@
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod epilogue;
+mod few;
 pub(crate) mod gemm;
 pub(crate) mod kept;
 pub(crate) mod math;
