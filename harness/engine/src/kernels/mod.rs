@@ -51,6 +51,7 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
 }
 
 /// What a tile reads.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // `ahead`
 #[derive(Clone, Copy)]
 pub(crate) struct Panels {
     /// `[k][MR]`.
@@ -61,7 +62,9 @@ pub(crate) struct Panels {
     ahead: Ahead,
 }
 
-/// Memory that later tiles will read, brought to the second-level cache bit by bit.
+/// Memory that later tiles will read, brought to the second-level cache bit by bit; elsewhere than on x86-64 it is left to
+/// the processor.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 #[derive(Clone, Copy)]
 struct Ahead {
     at: *const f32,
