@@ -144,6 +144,8 @@ fn scores_of_several_models_are_compared_and_kept() {
     assert_eq!(rows.map(|g| g["rows"].as_array().expect("rows").len()).sum::<usize>(), 4);
     with(&["--name", "Theirs", "--name", "Others", "--save", "kept"]).ok();
     assert_eq!(all(&b.path("kept"), "score-").len(), 2, "kept once");
+    b.run(&["leaderboard", "pack", "kept", "--name", "theirs", "--out", "bundle"]).ok();
+    b.run(&["leaderboard", "verify", "bundle"]).ok().stdout_has("0 problems");
 
     // slips
     with(&[]).code(2).one_message(2).stderr_has("two files are called `scores`");
