@@ -1,4 +1,4 @@
-//! Two crates derived from what crates.io ships.
+//! Two crates derived from the sources in the registry.
 //!
 //! - `candle-core` asks its CUDA bindings to link the CUDA libraries; ours asks them to open the libraries at run
 //!   time. One line of its manifest.
