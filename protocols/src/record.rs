@@ -109,6 +109,9 @@ pub struct DataStamp {
     pub synthetic: bool,
 }
 
+/// What orders samples: data set, method, video, frame.
+type Key<'a> = (&'a str, &'a str, &'a str, u32);
+
 impl DataStamp {
     /// Stamp of `samples`, in whatever order they come.
     pub fn of<'a>(
@@ -116,17 +119,30 @@ impl DataStamp {
         samples: impl IntoIterator<Item = &'a crate::Sample>,
         synthetic: bool,
     ) -> Self {
-        let mut sorted: Vec<&crate::Sample> = samples.into_iter().collect();
-        sorted.sort_by(|a, b| a.cmp_id(b));
-        let mut videos: Vec<_> = sorted.iter().map(|s| (&s.dataset, &s.method, &s.video)).collect();
-        videos.dedup();
-        Self {
-            dataset: name.into(),
-            samples: sorted.len(),
-            videos: videos.len(),
-            sha256: Self::digest(sorted.iter().map(|s| (s.id(), s.label))),
+        Self::of_keys(
+            name.into(),
+            samples.into_iter().map(|s| (s.key(), s.id(), s.label)).collect(),
             synthetic,
-        }
+        )
+    }
+
+    /// The same of scored samples: equal to [`DataStamp::of`] the samples that were scored.
+    pub fn of_scores<'a>(
+        name: impl Into<String>,
+        rows: impl IntoIterator<Item = &'a crate::ScoreRow>,
+        synthetic: bool,
+    ) -> Self {
+        Self::of_keys(name.into(), rows.into_iter().map(|r| (r.key(), r.id(), r.label)).collect(), synthetic)
+    }
+
+    fn of_keys(dataset: String, mut samples: Vec<(Key<'_>, String, u8)>, synthetic: bool) -> Self {
+        samples.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut videos: Vec<_> =
+            samples.iter().map(|((data, method, video, _), ..)| (data, method, video)).collect();
+        videos.dedup();
+        let (videos, count) = (videos.len(), samples.len());
+        let sha256 = Self::digest(samples.into_iter().map(|(_, id, label)| (id, label)));
+        Self { dataset, samples: count, videos, sha256, synthetic }
     }
 
     /// SHA-256, in hexadecimal, over lines `id label`, in the order given.

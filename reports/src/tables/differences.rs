@@ -16,9 +16,9 @@ pub struct Difference {
     pub best: String,
     /// Row minus best in video AUC, a fraction; the mean over seeds.
     pub difference: f64,
-    /// 95 % interval of the difference: paired bootstrap over videos.
+    /// 95 % interval of the difference, as fractions: paired bootstrap over videos; over seeds the mean of the ends.
     pub interval: Interval,
-    /// p-value of the paired DeLong test, Holm-corrected over all comparisons of the table.
+    /// p-value of the paired DeLong test (over seeds twice the median), Holm-corrected over all comparisons of the table.
     pub p: f64,
 }
 

@@ -61,7 +61,8 @@ pub(crate) struct MetricsArgs {
     /// What label 1 and a high score mean in the file: `fake` or `real`
     #[arg(long, value_name = "CLASS", default_value = "fake", value_parser = ["fake", "real"])]
     pub(crate) positive: String,
-    /// Name of the row, one for each file in the same order; files of one name are seeds. Default: the files' names
+    /// Name of the row, one for each file in the same order; files of one name are seeds. Default: the files'
+    /// names, or `your scores` for one
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
     /// The faces are synthetic: the tables say so, and real results are kept apart

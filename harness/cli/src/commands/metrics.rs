@@ -24,7 +24,7 @@ use crate::{out, plan, store};
 /// Stands where our own runs name their head.
 const ELSEWHERE: &str = "made elsewhere";
 
-/// One file of scores and what came of it.
+/// One file of scores.
 struct Given<'a> {
     path: &'a Path,
     name: String,
@@ -201,20 +201,7 @@ fn record(
 fn stamps(rows: &[ScoreRow], synthetic: bool) -> Vec<DataStamp> {
     let mut sets: BTreeMap<&str, Vec<&ScoreRow>> = BTreeMap::new();
     rows.iter().for_each(|row| sets.entry(&row.set).or_default().push(row));
-    let stamp = |(set, mut rows): (&str, Vec<&ScoreRow>)| {
-        let video = |r: &&ScoreRow| (r.dataset.clone(), r.method.clone(), r.video.clone());
-        rows.sort_by_key(|r| (video(r), r.frame));
-        let mut videos: Vec<_> = rows.iter().map(video).collect();
-        videos.dedup();
-        DataStamp {
-            dataset: set.to_owned(),
-            samples: rows.len(),
-            videos: videos.len(),
-            sha256: DataStamp::digest(rows.iter().map(|r| (r.id(), r.label))),
-            synthetic,
-        }
-    };
-    sets.into_iter().map(stamp).collect()
+    sets.into_iter().map(|(set, rows)| DataStamp::of_scores(set, rows, synthetic)).collect()
 }
 
 /// Sets that both have and that differ.
