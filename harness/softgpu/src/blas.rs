@@ -194,7 +194,6 @@ macro_rules! entry {
 }
 
 #[expect(clippy::undocumented_unsafe_blocks, reason = "each is promised by the entry point's contract")]
-#[expect(clippy::too_many_arguments, reason = "the arguments of cuBLAS")]
 mod entries {
     use super::*;
 

@@ -8,6 +8,8 @@
 //!
 //! What it is not: a GPU. It says nothing about speed, about the rounding of cuBLAS's own kernels and of the hardware's
 //! approximations, or about kernels of different streams running at the same time; random numbers are not cuRAND's.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod ptx;
 
 mod blas;

@@ -31,7 +31,7 @@ pub(super) fn compute(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Opti
         Ty::F32 if alu == Alu::Add(Round::Nearest) => Some(each(|i| bits(f(a[i]) + f(b[i])))),
         Ty::F32 if alu == Alu::Sub => Some(each(|i| bits(f(a[i]) - f(b[i])))),
         Ty::F32 if alu == Alu::Mul => Some(each(|i| bits(f(a[i]) * f(b[i])))),
-        Ty::F32 if alu == Alu::Fma(Round::Nearest) => Some(each(|i| bits(f(a[i]).mul_add(f(b[i]), f(c[i]))))),
+        Ty::F32 if alu == Alu::Fma(Round::Nearest) => Some(fused(a, b, c)),
         Ty::F32 => float(alu, a, b, c, |v| f64::from(f32::from_bits(v as u32)), f32_bits, f32_exact),
         Ty::F64 => float(
             alu,
@@ -72,6 +72,27 @@ pub(super) fn compute(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Opti
         }
         Ty::Pred | Ty::U(_) | Ty::S(_) => integer(alu, ty, a, b, c),
     }
+}
+
+/// `a · b + c` in f32, rounded once. Without the instruction the standard library computes it digit by digit.
+fn fused(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
+    #[inline]
+    fn all(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
+        let f = |v: u64| f32::from_bits(v as u32);
+        each(|i| u64::from(f(a[i]).mul_add(f(b[i]), f(c[i])).to_bits()))
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn with_instruction(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
+            all(a, b, c)
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has both.
+            return unsafe { with_instruction(a, b, c) };
+        }
+    }
+    all(a, b, c)
 }
 
 fn integer(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Option<Lanes> {
@@ -165,10 +186,9 @@ fn float(
 }
 
 /// f32 where a detour over f64 would round twice.
-fn f32_exact(alu: Alu, a: u64, b: u64, c: u64) -> Option<u64> {
-    let [x, y, z] = [a, b, c].map(|v| f32::from_bits(v as u32));
+fn f32_exact(alu: Alu, a: u64, _: u64, _: u64) -> Option<u64> {
+    let x = f32::from_bits(a as u32);
     let v = match alu {
-        Alu::Fma(Round::Nearest) => x.mul_add(y, z),
         Alu::Exp2 => x.exp2(),
         Alu::Log2 => x.log2(),
         Alu::Sin => x.sin(),
@@ -287,6 +307,16 @@ pub(super) fn truth(ty: Ty) -> u64 {
     }
 }
 
+/// `cvt` on all lanes.
+pub(super) fn convert_all(how: Convert, v: &Lanes) -> Lanes {
+    match (how.from, how.to) {
+        // between whole numbers only the width matters
+        (Ty::U(from), Ty::U(to) | Ty::S(to)) if to >= from => each(|i| v[i] & mask(from)),
+        (Ty::U(_) | Ty::S(_), Ty::U(to)) if to <= how.from.bits() => each(|i| v[i] & mask(to)),
+        _ => each(|i| convert(how, v[i])),
+    }
+}
+
 /// `cvt`. Signed results are extended to 64 bits; the register keeps as many as it has.
 pub(super) fn convert(how: Convert, v: u64) -> u64 {
     let Convert { to, from, round, .. } = how;
@@ -397,7 +427,7 @@ mod tests {
         assert_eq!(one(Alu::Shl, Ty::U(16), 1, 16, 0), 0);
         assert_eq!(one(Alu::FunnelLeft, Ty::U(32), 0x8000_0000, 1, 1), 3);
         assert_eq!(one(Alu::LeadingZeros, Ty::U(64), 1, 0, 0), 63);
-        assert_eq!(insert_bits(64, 0b101, u64::MAX, 4, 3), u64::MAX & !0x70 | 0x50);
+        assert_eq!(insert_bits(64, 0b101, u64::MAX, 4, 3), !0x70 | 0x50);
     }
 
     #[test]

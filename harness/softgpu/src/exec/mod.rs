@@ -45,29 +45,39 @@ struct Block<'a> {
 pub(crate) fn run(kernel: &Kernel, shape: Shape, parameters: &[u8]) -> Result<(), String> {
     let book = memory::book();
     let blocks: u64 = shape.grid.iter().map(|n| u64::from(*n)).product();
-    let run = |at: u64| {
+    let run = |warps: &mut Vec<Warp>, at: u64| {
         let [x, y, _] = shape.grid.map(u64::from);
         let place = [at % x, at / x % y, at / (x * y)].map(|n| n as u32);
         let block = Block { kernel, parameters, shape, place, book: &book };
-        run_block(&block).map_err(|what| format!("softgpu: {}, block {place:?}: {what}", kernel.name))
+        run_block(&block, warps).map_err(|what| format!("{}, block {place:?}: {what}", kernel.name))
     };
     // small launches are not worth the hand-over
     if blocks * u64::from(shape.block[0]) < 1024 {
-        (0..blocks).try_for_each(run)
+        let mut warps = Vec::new();
+        (0..blocks).try_for_each(|at| run(&mut warps, at))
     } else {
-        (0..blocks).into_par_iter().try_for_each(run)
+        // a warp is worth keeping for the next block
+        (0..blocks as usize)
+            .into_par_iter()
+            .with_min_len(8)
+            .try_for_each_init(Vec::new, |warps, at| run(warps, at as u64))
     }
 }
 
-fn run_block(block: &Block) -> Result<(), String> {
+/// Runs a block with the warps of the one before, if there was one.
+fn run_block(block: &Block, warps: &mut Vec<Warp>) -> Result<(), String> {
     let threads = block.shape.block.iter().product::<u32>() as usize;
     let mut shared = Shared::new(block.kernel.shared + block.shape.shared);
-    let mut warps: Vec<Warp> = (0..threads.div_ceil(WARP)).map(|i| Warp::new(block, i, threads)).collect();
+    if warps.is_empty() {
+        warps.extend((0..threads.div_ceil(WARP)).map(|i| Warp::new(block, i, threads)));
+    } else {
+        warps.iter_mut().for_each(Warp::restart);
+    }
     loop {
         for (i, warp) in warps.iter_mut().enumerate() {
             warp.run(block, &mut shared, i)?;
         }
-        let ended = warps.iter().flat_map(|w| w.states()).filter(|s| **s == State::Ended).count();
+        let ended = warps.iter().flat_map(Warp::states).filter(|s| **s == State::Ended).count();
         if ended == threads {
             return Ok(());
         }

@@ -38,6 +38,7 @@ enum Next {
 }
 
 impl Warp {
+    /// Warp `number` of a block of `threads`, at the first instruction.
     pub(super) fn new(block: &Block, number: usize, threads: usize) -> Self {
         let first = number * WARP;
         let lanes = (threads - first).min(WARP);
@@ -52,6 +53,13 @@ impl Warp {
             lanes,
             recent: Recent::default(),
         }
+    }
+
+    /// Back to the first instruction, for another block. What registers and local memory hold is undefined on a GPU too.
+    pub(super) fn restart(&mut self) {
+        self.at = [0; WARP];
+        self.states[..self.lanes].fill(State::Running);
+        self.local.fill(0xff);
     }
 
     pub(super) fn states(&self) -> &[State] {
@@ -113,18 +121,30 @@ impl Warp {
             Operand::Imm(v) => [v; WARP],
             Operand::Special(special) => {
                 let [x, y, _] = block.shape.block.map(|n| n as usize);
-                std::array::from_fn(|i| {
-                    let t = self.first + i;
-                    match special {
-                        Special::Tid(axis) => [t % x, t / x % y, t / (x * y)][axis] as u64,
-                        Special::Ntid(axis) => u64::from(block.shape.block[axis]),
-                        Special::Ctaid(axis) => u64::from(block.place[axis]),
-                        Special::Nctaid(axis) => u64::from(block.shape.grid[axis]),
-                        Special::Lane => i as u64,
-                    }
-                })
+                let lane = |f: fn(usize, usize, usize) -> usize| {
+                    std::array::from_fn(|i| f(self.first + i, x, y) as u64)
+                };
+                match special {
+                    Special::Tid(0) if x * y == x => std::array::from_fn(|i| (self.first + i) as u64),
+                    Special::Tid(0) => lane(|t, x, _| t % x),
+                    Special::Tid(1) => lane(|t, x, y| t / x % y),
+                    Special::Tid(_) => lane(|t, x, y| t / (x * y)),
+                    Special::Ntid(axis) => [u64::from(block.shape.block[axis]); WARP],
+                    Special::Ctaid(axis) => [u64::from(block.place[axis]); WARP],
+                    Special::Nctaid(axis) => [u64::from(block.shape.grid[axis]); WARP],
+                    Special::Lane => std::array::from_fn(|i| i as u64),
+                }
             }
         }
+    }
+
+    /// The same without a copy where it is a register; `spare` holds what is not.
+    fn read<'a>(&'a self, block: &Block, operand: Operand, spare: &'a mut Lanes) -> &'a Lanes {
+        if let Operand::Reg(r) = operand {
+            return &self.registers[r as usize];
+        }
+        *spare = self.value(block, operand);
+        spare
     }
 
     /// Writes the lanes of the set.
@@ -218,8 +238,11 @@ impl Warp {
                 }
             }
             Op::Alu { alu, ty, to, from } => {
-                let [a, b, c] = from.map(|o| self.value(block, o));
-                let values = alu::compute(*alu, *ty, &a, &b, &c)
+                let mut spare = [[0; WARP]; 3];
+                let [x, y, z] = &mut spare;
+                let (a, b) = (self.read(block, from[0], x), self.read(block, from[1], y));
+                let c = self.read(block, from[2], z);
+                let values = alu::compute(*alu, *ty, a, b, c)
                     .ok_or_else(|| format!("{alu:?} of {ty:?} is not known here"))?;
                 self.write(block, *to, lanes, &values);
             }
@@ -240,12 +263,15 @@ impl Warp {
                 }
             }
             Op::Convert { how, to, from } => {
-                let values = self.value(block, *from).map(|v| alu::convert(*how, v));
+                let mut spare = [0; WARP];
+                let from = self.read(block, *from, &mut spare);
+                let values = alu::convert_all(*how, from);
                 self.write(block, *to, lanes, &values);
             }
             Op::SetPredicate { test, to, other, from, and } => {
-                let [a, b] = from.map(|o| self.value(block, o));
-                let holds = alu::test(*test, &a, &b);
+                let mut spare = [[0; WARP]; 2];
+                let [x, y] = &mut spare;
+                let holds = alu::test(*test, self.read(block, from[0], x), self.read(block, from[1], y));
                 let combine = |holds: bool, i: usize, with: &Option<(Logic, Lanes)>| match with {
                     None => holds,
                     Some((Logic::And, c)) => holds && c[i] & 1 == 1,
@@ -325,6 +351,12 @@ impl Warp {
                 if let Some(valid) = valid {
                     self.write(block, *valid, lanes, &inside);
                 }
+            }
+            Op::Fail => {
+                return Err(format!(
+                    "thread {}: an assertion failed",
+                    self.first + lanes.trailing_zeros() as usize
+                ));
             }
             Op::SyncWarp { .. } | Op::Barrier | Op::Branch { .. } | Op::Return => {}
         }

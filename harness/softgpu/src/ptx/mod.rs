@@ -338,6 +338,8 @@ pub(crate) enum Op {
     Branch {
         to: u32,
     },
+    /// A failed `assert`.
+    Fail,
     Return,
 }
 

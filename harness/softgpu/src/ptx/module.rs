@@ -212,10 +212,9 @@ impl Build<'_> {
 
     fn declare(&mut self, statement: &str, scope: &mut Scope) -> Result<(), PtxError> {
         let unknown = || PtxError::unknown("a declaration", statement);
-        if statement.starts_with(".reg") {
+        if let Some(rest) = statement.strip_prefix(".reg") {
             // `.reg .b32 %r<10>` or `.reg.b16 h, r`
-            let (ty, names) =
-                statement[4..].trim_start().split_once(char::is_whitespace).ok_or_else(unknown)?;
+            let (ty, names) = rest.trim_start().split_once(char::is_whitespace).ok_or_else(unknown)?;
             let bits = Ty::parse(ty.trim_start_matches('.')).ok_or_else(unknown)?.bits();
             for name in names.split(',').map(str::trim) {
                 match name.split_once('<') {
@@ -254,6 +253,10 @@ impl Build<'_> {
             .map(|w| w.trim().trim_start_matches(".uni").trim())
             .filter(|w| !w.is_empty())
             .collect();
+        if words.contains(&"__assertfail") {
+            self.code.push(Instruction { guard: None, op: Op::Fail });
+            return Ok(());
+        }
         let callee = words.iter().position(|w| self.module.functions.contains_key(*w)).ok_or_else(unknown)?;
         let function = &self.module.functions[words[callee]];
         let mut inner = scope.inside();

@@ -9,6 +9,7 @@
 
 mod nvcc;
 mod patch;
+mod test;
 mod workspace;
 
 use std::io::Write as _;
@@ -20,11 +21,12 @@ use anyhow::{Context as _, Result, bail};
 /// Exit code when the compiler cannot be had here: no Python, no network. CI skips on it.
 pub(crate) const NO_COMPILER: u8 = 3;
 
-const USAGE: &str = "usage: cargo xtask cuda [--check] [--cuda-home DIR]
+const USAGE: &str = "usage: cargo xtask cuda [--check | --test] [--cuda-home DIR]
 
 Builds the program and every plugin with CUDA into target/cuda/build/release. No CUDA and no GPU are needed for it.
 
   --check           only check: all Rust code against the CUDA bindings, all kernels with the real compiler
+  --test            build, then run it on a GPU made of software: every operation, and a whole experiment
   --cuda-home DIR   an installed CUDA toolkit to use instead of the compiler from PyPI
 
 Example: cargo xtask cuda && target/cuda/build/release/facebench selftest --device auto";
@@ -32,6 +34,7 @@ Example: cargo xtask cuda && target/cuda/build/release/facebench selftest --devi
 /// What was asked for.
 struct Arguments {
     check: bool,
+    test: bool,
     cuda_home: Option<PathBuf>,
 }
 
@@ -61,6 +64,9 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
     patch::derive(root, &place)?;
     let workspace = workspace::mirror(root, &place)?;
     build(&workspace, &place, &home, arguments.check)?;
+    if arguments.test {
+        test::run(&place)?;
+    }
     if !arguments.check {
         let _ = writeln!(std::io::stdout(), "{}", place.join("build/release/facebench").display());
     }
@@ -68,11 +74,12 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
 }
 
 fn parse(words: &[String]) -> Result<Option<Arguments>> {
-    let mut arguments = Arguments { check: false, cuda_home: None };
+    let mut arguments = Arguments { check: false, test: false, cuda_home: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--check" => arguments.check = true,
+            "--test" => arguments.test = true,
             "--cuda-home" => {
                 let home = words.next().context("--cuda-home: a folder must follow")?;
                 arguments.cuda_home =
@@ -81,6 +88,9 @@ fn parse(words: &[String]) -> Result<Option<Arguments>> {
             "--help" | "-h" => return Ok(None),
             other => bail!("cuda: unexpected {other:?}\n{USAGE}"),
         }
+    }
+    if arguments.check && arguments.test {
+        bail!("cuda: --check only checks, --test runs what was built: give one of them\n{USAGE}");
     }
     Ok(Some(arguments))
 }

@@ -62,7 +62,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-fn link(target: &Path, link: &Path) -> Result<()> {
+/// Makes `link` lead to `target`.
+pub(super) fn link(target: &Path, link: &Path) -> Result<()> {
     if std::fs::read_link(link).is_ok_and(|old| old == target) {
         return Ok(());
     }
