@@ -145,7 +145,7 @@ pub fn batch_norm(
 ) -> Result<Tensor> {
     if half::is(x) {
         // statistics are never rounded
-        return half::in_f32(x, [], |x, []| batch_norm(x, weight, bias, running, eps, momentum));
+        return half::in_f32(x, [weight, bias], |x, [w, b]| batch_norm(x, &w, &b, running, eps, momentum));
     }
     let (b, c, h, w) = x.dims4()?;
     let row = |t: &Tensor| t.reshape((1, c, 1, 1));

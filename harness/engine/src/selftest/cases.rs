@@ -29,15 +29,15 @@ pub(super) struct Case {
 }
 
 impl Case {
-    fn parameters(self, parameters: usize) -> Self {
+    pub(super) fn parameters(self, parameters: usize) -> Self {
         Self { parameters, ..self }
     }
 
-    fn constant(self, constant: &[usize]) -> Self {
+    pub(super) fn constant(self, constant: &[usize]) -> Self {
         Self { constant: constant.to_vec(), ..self }
     }
 
-    fn scale(self, scale: f64) -> Self {
+    pub(super) fn scale(self, scale: f64) -> Self {
         Self { scale, ..self }
     }
 
@@ -47,7 +47,7 @@ impl Case {
     }
 }
 
-fn case(
+pub(super) fn case(
     name: &'static str,
     shapes: &[&[usize]],
     op: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
@@ -68,6 +68,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut all = layers();
     all.extend(tokens());
     all.extend(objectives());
+    all.extend(super::images::images());
     all.extend(updates());
     all
 }

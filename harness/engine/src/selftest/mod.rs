@@ -7,6 +7,7 @@
 //! fast kernels with the composites.
 mod bench;
 mod cases;
+mod images;
 
 pub use bench::{Timing, bench};
 
