@@ -9,9 +9,13 @@
 //! All of this is compiled in every build and tested without a GPU: the tests run the same kernels, compiled as C++,
 //! on CPU tensors (`tests.rs`, `kernels/emulate.cpp`). Only `driver.rs` needs the feature `cuda`.
 mod attention;
+mod cudnn;
 mod device;
 #[cfg(feature = "cuda")]
 mod driver;
+mod fused;
+#[cfg(test)]
+mod fused_tests;
 mod launch;
 mod linear;
 mod losses;
@@ -25,6 +29,7 @@ mod tokens;
 
 pub(crate) use attention::{attention, attention_qkv, softmax};
 pub use device::{open, set_tf32};
+pub use fused::attention_kind;
 pub(crate) use linear::{gelu, linear};
 pub(crate) use losses::{cross_entropy, masked_mse};
 pub(crate) use norm::{layer_norm, normalise_pixels};
