@@ -122,12 +122,15 @@ const char *fb_sdpa_error(void) { return last_error.c_str(); }
 int32_t fb_sdpa_open(void **handle, int64_t *version) {
   return guarded([&]() -> std::string {
     if (!fe::cudnn_dlhandle) {
-      fe::cudnn_dlhandle = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_GLOBAL);
+      fe::cudnn_dlhandle = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
       if (!fe::cudnn_dlhandle) return std::string("cuDNN cannot be opened: ") + dlerror();
     }
     auto *get_version = function<decltype(cudnnGetVersion)>("cudnnGetVersion");
     auto *create = function<decltype(cudnnCreate)>("cudnnCreate");
     if (!get_version || !create) return "libcudnn.so.9 has no cudnnCreate or no cudnnGetVersion";
+    int current = -1; // also opens libcudart, which is not cuDNN's and would be missed at the first plan
+    if (auto code = fe::detail::cuda_get_device(&current); code != cudaSuccess)
+      return "the CUDA runtime gives no device (error " + std::to_string(static_cast<int>(code)) + ")";
     cudnnHandle_t made = nullptr;
     if (auto code = create(&made); code != CUDNN_STATUS_SUCCESS) return status("cudnnCreate", code);
     *handle = made;

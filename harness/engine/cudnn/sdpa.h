@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #define FB_SDPA_ABI 1
-#define FB_EXPORT __attribute__((visibility("default")))
 
 // What a plan does. The stats are the log-sum-exp of the scaled scores, which the backward pass needs.
 enum { FB_FORWARD, FB_FORWARD_STATS, FB_BACKWARD };
@@ -32,15 +31,15 @@ struct FbSdpaShape {
 extern "C" {
 #endif
 // The version of this interface.
-FB_EXPORT int32_t fb_sdpa_abi(void);
+int32_t fb_sdpa_abi(void);
 // What the last call on this thread that gave -1 had to say.
-FB_EXPORT const char *fb_sdpa_error(void);
+const char *fb_sdpa_error(void);
 // Opens the implementation on the current device. `version`: 10000 * major + 100 * minor + patch.
-FB_EXPORT int32_t fb_sdpa_open(void **handle, int64_t *version);
+int32_t fb_sdpa_open(void **handle, int64_t *version);
 // A plan for these sizes, or why there is none. `workspace`: bytes that each run needs.
-FB_EXPORT int32_t fb_sdpa_plan(void *handle, const struct FbSdpaShape *shape, void **plan, int64_t *workspace);
+int32_t fb_sdpa_plan(void *handle, const struct FbSdpaShape *shape, void **plan, int64_t *workspace);
 // Puts one run on the stream. `tensors`: FB_TENSORS addresses on the device.
-FB_EXPORT int32_t fb_sdpa_run(void *handle, void *plan, void *stream, void *const *tensors, void *workspace);
+int32_t fb_sdpa_run(void *handle, void *plan, void *stream, void *const *tensors, void *workspace);
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,7 @@
 //! The program built this way opens the CUDA libraries when it starts using a GPU, so it also runs where there are
 //! none; stock candle would link them and not start at all.
 
+mod cudnn;
 mod nvcc;
 mod patch;
 mod workspace;
@@ -20,11 +21,12 @@ use anyhow::{Context as _, Result, bail};
 /// Exit code when the compiler cannot be had here: no Python, no network. CI skips on it.
 pub(crate) const NO_COMPILER: u8 = 3;
 
-const USAGE: &str = "usage: cargo xtask cuda [--check] [--cuda-home DIR]
+const USAGE: &str = "usage: cargo xtask cuda [--check | --cudnn] [--cuda-home DIR]
 
 Builds the program and every plugin with CUDA into target/cuda/build/release. No CUDA and no GPU are needed for it.
 
   --check           only check: all Rust code against the CUDA bindings, all kernels with the real compiler
+  --cudnn           only the library for bf16 attention by cuDNN, beside the program (459 MB to download once)
   --cuda-home DIR   an installed CUDA toolkit to use instead of the compiler from PyPI
 
 Example: cargo xtask cuda && target/cuda/build/release/facebench selftest --device auto";
@@ -32,6 +34,7 @@ Example: cargo xtask cuda && target/cuda/build/release/facebench selftest --devi
 /// What was asked for.
 struct Arguments {
     check: bool,
+    cudnn: bool,
     cuda_home: Option<PathBuf>,
 }
 
@@ -58,6 +61,9 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
             }
         },
     };
+    if arguments.cudnn {
+        return finish(cudnn::build(root, &place, &home)?);
+    }
     patch::derive(root, &place)?;
     let workspace = workspace::mirror(root, &place)?;
     build(&workspace, &place, &home, arguments.check)?;
@@ -67,12 +73,27 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
     Ok(0)
 }
 
+/// Names what was built, or says what it takes.
+fn finish(outcome: nvcc::Outcome) -> Result<u8> {
+    match outcome {
+        nvcc::Outcome::Ready(file) => {
+            let _ = writeln!(std::io::stdout(), "{}", file.display());
+            Ok(0)
+        }
+        nvcc::Outcome::Unavailable(why) => {
+            eprintln!("error: {why}");
+            Ok(NO_COMPILER)
+        }
+    }
+}
+
 fn parse(words: &[String]) -> Result<Option<Arguments>> {
-    let mut arguments = Arguments { check: false, cuda_home: None };
+    let mut arguments = Arguments { check: false, cudnn: false, cuda_home: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--check" => arguments.check = true,
+            "--cudnn" => arguments.cudnn = true,
             "--cuda-home" => {
                 let home = words.next().context("--cuda-home: a folder must follow")?;
                 arguments.cuda_home =
@@ -81,6 +102,9 @@ fn parse(words: &[String]) -> Result<Option<Arguments>> {
             "--help" | "-h" => return Ok(None),
             other => bail!("cuda: unexpected {other:?}\n{USAGE}"),
         }
+    }
+    if arguments.check && arguments.cudnn {
+        bail!("cuda: --check and --cudnn are one or the other");
     }
     Ok(Some(arguments))
 }
