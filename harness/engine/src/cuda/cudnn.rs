@@ -120,10 +120,12 @@ impl Library {
         }
     }
 
-    /// The text of the call that has just failed on this thread.
+    /// The text of the call that has just failed on this thread, in one line: cuDNN lists all it has tried.
     fn failure(&self) -> String {
         // SAFETY: the text is the library's until its next call on this thread.
-        unsafe { CStr::from_ptr((self.error)()) }.to_string_lossy().into_owned()
+        let text = unsafe { CStr::from_ptr((self.error)()) }.to_string_lossy();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        words.join(" ").chars().take(300).collect()
     }
 }
 
@@ -195,8 +197,8 @@ impl Cudnn {
         let code = unsafe {
             (self.library.plan)(state.handle.0, &raw const shape, &raw mut plan, &raw mut workspace)
         };
-        let made = if code == 0 {
-            Some(Plan { plan: Opaque(plan), workspace: usize::try_from(workspace).unwrap_or(0) })
+        let made = if let (0, Ok(workspace)) = (code, usize::try_from(workspace)) {
+            Some(Plan { plan: Opaque(plan), workspace })
         } else {
             self.refused.store(true, Ordering::Relaxed);
             let Problem { tokens, heads, width, .. } = problem;

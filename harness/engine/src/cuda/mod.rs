@@ -2,9 +2,9 @@
 //!
 //! Each function here is the device form of one in [`crate::ops`] or [`crate::optim`], taken where `applies` says
 //! so: tensors on a GPU in f32 or bf16, parameters in f32 (the master copy) or in the type of the activations.
-//! Matrix products are cuBLAS through candle. Everything happens on the device's one stream, without copies to the
-//! processor; reductions have a fixed order. What has no kernel is a composition of candle operations, each of which
-//! has a gradient (`docs/cuda.md` lists both).
+//! Matrix products are cuBLAS through candle; bf16 attention is cuDNN's where its library is there. Everything happens
+//! on the device's one stream, without copies to the processor; reductions have a fixed order. What has no kernel is a
+//! composition of candle operations, each of which has a gradient (`docs/cuda.md` lists both).
 //!
 //! All of this is compiled in every build and tested without a GPU: the tests run the same kernels, compiled as C++,
 //! on CPU tensors (`tests.rs`, `kernels/emulate.cpp`). Only `driver.rs` needs the feature `cuda`.
