@@ -113,6 +113,17 @@ struct Builder {
     output(FB_DQ, dq), output(FB_DK, dk), output(FB_DV, dv);
   }
 };
+
+// As the frontend's `build`, without kernels that say of themselves that they do not repeat their bits.
+fe::error_t build(fe::graph::Graph &graph, cudnnHandle_t handle) {
+  auto e = graph.validate();
+  if (e.is_good()) e = graph.build_operation_graph(handle);
+  if (e.is_good()) e = graph.create_execution_plans({fe::HeurMode_t::A});
+  if (e.is_good()) graph.deselect_numeric_notes({fe::NumericalNote_t::NONDETERMINISTIC});
+  if (e.is_good()) e = graph.check_support();
+  if (e.is_good()) e = graph.build_plans();
+  return e;
+}
 } // namespace
 
 int32_t fb_sdpa_abi(void) { return FB_SDPA_ABI; }
@@ -149,8 +160,7 @@ int32_t fb_sdpa_plan(void *handle, const FbSdpaShape *shape, void **plan, int64_
     Builder builder{*shape, *made};
     if (shape->pass == FB_BACKWARD) builder.backward();
     else builder.forward(shape->pass == FB_FORWARD_STATS);
-    if (auto e = made->graph->build(static_cast<cudnnHandle_t>(handle), {fe::HeurMode_t::A}); e.is_bad())
-      return message(e);
+    if (auto e = build(*made->graph, static_cast<cudnnHandle_t>(handle)); e.is_bad()) return message(e);
     if (auto e = made->graph->get_workspace_size(*workspace); e.is_bad()) return message(e);
     *plan = made.release();
     return {};
