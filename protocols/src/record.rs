@@ -169,6 +169,9 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// `cpu` or `cuda:0`, with the device's name.
     pub device: String,
+    /// On a GPU, what computed bf16 attention on packed projections: `cudnn` with its version, or `composition`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
     /// Threads used.
     pub threads: usize,
 }

@@ -101,6 +101,7 @@ impl Made<'_> {
                 cores: 2,
                 memory_bytes: 8 << 30,
                 device: "cpu".into(),
+                attention: None,
                 threads: 2,
             },
             decoder: Some("mozjpeg 2 & image".into()),

@@ -325,6 +325,10 @@ fn libraries(dir: &PluginDir) -> Result<Vec<PathBuf>> {
     for item in listing {
         let path = item.map_err(io)?.path();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        // not a plugin: attention by cuDNN, which the engine opens (`cargo xtask cuda --cudnn`)
+        if name == format!("{DLL_PREFIX}facebench_cudnn.{DLL_EXTENSION}") {
+            continue;
+        }
         let ours = !dir.automatic || name.starts_with(&format!("{DLL_PREFIX}facebench_"));
         if ours && path.extension().is_some_and(|e| e == DLL_EXTENSION) {
             files.push(path);

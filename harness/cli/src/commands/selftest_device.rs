@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use facebench_engine::cuda;
 use facebench_engine::selftest::{self, Options, Row, Timing};
 use serde_json::json;
 
@@ -26,12 +27,14 @@ pub(crate) fn run(device: &str, args: &SelftestArgs) -> Result<Status> {
         }
         false => Vec::new(),
     };
+    let attention = cuda::attention_kind(&device);
     if args.json {
-        out::json(&document(&name, &rows, &timings))?;
+        out::json(&document(&name, attention, &rows, &timings))?;
     } else if !timings.is_empty() {
         out::text(&times(&timings))?;
     }
     let failed = rows.iter().filter(|row| !row.pass).count();
+    eprintln!("{name}: bf16 attention: {attention}");
     eprintln!("{name}: {} comparisons, {failed} failed", rows.len());
     Ok(if failed == 0 { Status::Done } else { Status::Wrong })
 }
@@ -76,7 +79,7 @@ fn times(timings: &[Timing]) -> String {
     text
 }
 
-fn document(device: &str, rows: &[Row], timings: &[Timing]) -> serde_json::Value {
+fn document(device: &str, attention: &str, rows: &[Row], timings: &[Timing]) -> serde_json::Value {
     let finite = |v: f64| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
     let rows: Vec<_> = rows
         .iter()
@@ -95,7 +98,7 @@ fn document(device: &str, rows: &[Row], timings: &[Timing]) -> serde_json::Value
             })
         })
         .collect();
-    json!({"device": device, "rows": rows, "timings": timings})
+    json!({"device": device, "attention": attention, "rows": rows, "timings": timings})
 }
 
 #[cfg(test)]
@@ -116,6 +119,8 @@ mod tests {
         let text = table(std::slice::from_ref(&row));
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("gelu") && line.contains("inf") && line.ends_with("FAIL"), "{text}");
-        assert_eq!(document("cuda:0", &[row], &[])["rows"][0]["forward"], "inf");
+        let document = document("cuda:0", "composition", &[row], &[]);
+        assert_eq!(document["rows"][0]["forward"], "inf");
+        assert_eq!(document["attention"], "composition");
     }
 }

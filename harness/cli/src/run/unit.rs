@@ -195,6 +195,7 @@ impl Surroundings<'_> {
             synthetic |= self.is_synthetic(*i)?;
         }
         let images_per_s = if done.loop_s > 0.0 { done.images as f64 / done.loop_s } else { 0.0 };
+        let attention = (!self.device.is_cpu()).then(|| facebench_engine::cuda::attention_kind(&self.device));
         Ok(RunRecord {
             facebench: VERSION.to_owned(),
             unit: unit.digest.clone(),
@@ -218,7 +219,7 @@ impl Surroundings<'_> {
             inputs,
             data: done.data,
             git: std::env::current_exe().ok().and_then(|exe| store::git_commit(&exe)),
-            machine: store::machine(&self.device_name, self.threads),
+            machine: store::machine(&self.device_name, attention, self.threads),
             decoder: (done.images > 0 || done.evaluation.is_some())
                 .then(|| facebench_data::image::DECODER.to_owned()),
             timings: Timings { started_unix, wall_s, images: done.images, images_per_s },

@@ -34,7 +34,7 @@ pub(crate) fn unix_now() -> u64 {
 }
 
 /// The machine, for a run record.
-pub(crate) fn machine(device: &str, threads: usize) -> Machine {
+pub(crate) fn machine(device: &str, attention: Option<&str>, threads: usize) -> Machine {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let after = |text: &str, key: &str| {
@@ -48,6 +48,7 @@ pub(crate) fn machine(device: &str, threads: usize) -> Machine {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         memory_bytes: kib.unwrap_or(0) * 1024,
         device: device.to_owned(),
+        attention: attention.map(str::to_owned),
         threads,
     }
 }

@@ -1,8 +1,9 @@
 //! Softmax and multi-head attention: cuBLAS for the products, one kernel for scale and softmax.
 //!
-//! Scores are (B, H, N, N) in memory while an operation runs and are computed again in the backward pass, so a graph
-//! keeps only the packed projection. Scores of bf16 inputs are rounded to bf16 between the product and the softmax, as
-//! in PyTorch's unfused attention.
+//! bf16 attention on a packed projection is cuDNN's where that can be used (`fused.rs`). Here scores are (B, H, N, N) in
+//! memory while an operation runs and are computed again in the backward pass, so a graph keeps only the packed
+//! projection. Scores of bf16 inputs are rounded to bf16 between the product and the softmax, as in PyTorch's unfused
+//! attention.
 use super::launch::{Arg, Fresh, Grid, empty, launch};
 use super::{flat, node, rows};
 use crate::error::Result;
@@ -27,6 +28,9 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Resul
 /// [`crate::ops::attention_qkv`]: `(B, N, 3D)` → `(B, N, D)`.
 pub(crate) fn attention_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let qkv = qkv.contiguous()?;
+    if let Some(out) = super::fused::attention_qkv(&qkv, heads)? {
+        return Ok(out);
+    }
     let (b, n, c3) = qkv.dims3()?;
     let d = c3 / 3 / heads;
     let packed = Packed { batch: b, tokens: n, heads, d, scale: 1.0 / (d as f64).sqrt() };

@@ -83,6 +83,13 @@ pub(super) fn address(storage: &CudaStorage, offset: usize) -> candle_core::Resu
     Ok(base + (offset * size) as u64)
 }
 
+/// The device's one stream, for libraries that are not candle's; its context becomes current on this thread.
+pub(super) fn stream(device: &CudaDevice) -> candle_core::Result<u64> {
+    let stream = device.cuda_stream();
+    stream.context().bind_to_thread().w()?;
+    Ok(stream.cu_stream() as u64)
+}
+
 /// Launches `kernel` with arguments of 8 bytes each (shorter ones are read from the first bytes).
 ///
 /// # Safety

@@ -130,12 +130,8 @@ pub(super) fn launch(kernel: &str, dtype: Option<DType>, grid: Grid, args: &[Arg
     for arg in args {
         words.push(match *arg {
             Arg::T(t) => {
-                if !t.is_contiguous() {
-                    return Err(Error::argument("cuda", "contiguous tensors", format!("{:?}", t.layout())));
-                }
-                let (storage, layout) = t.storage_and_layout();
                 device = Some(t.device().clone());
-                address(&storage, layout.start_offset())?
+                at(t)?
             }
             Arg::Out(fresh) => address(&fresh.storage, 0)?,
             Arg::Null => 0,
@@ -164,7 +160,27 @@ pub(super) fn launch(kernel: &str, dtype: Option<DType>, grid: Grid, args: &[Arg
     }
 }
 
-fn address(storage: &Storage, offset: usize) -> Result<u64> {
+/// Address of the first value of a contiguous tensor.
+pub(super) fn at(t: &Tensor) -> Result<u64> {
+    if !t.is_contiguous() {
+        return Err(Error::argument("cuda", "contiguous tensors", format!("{:?}", t.layout())));
+    }
+    let (storage, layout) = t.storage_and_layout();
+    address(&storage, layout.start_offset())
+}
+
+/// The raw stream of a device, whose context becomes current on this thread; 0 for the CPU, which has none.
+pub(super) fn stream(device: &Device) -> Result<u64> {
+    match device {
+        Device::Cpu => Ok(0),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => Ok(super::driver::stream(device)?),
+        _ => Err(Error::argument("cuda", "a device this build can reach", "another device")),
+    }
+}
+
+/// Address of element `offset` of a storage.
+pub(super) fn address(storage: &Storage, offset: usize) -> Result<u64> {
     match storage {
         #[cfg(feature = "cuda")]
         Storage::Cuda(cuda) => Ok(super::driver::address(cuda, offset)?),

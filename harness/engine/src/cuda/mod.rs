@@ -2,16 +2,20 @@
 //!
 //! Each function here is the device form of one in [`crate::ops`] or [`crate::optim`], taken where `applies` says
 //! so: tensors on a GPU in f32 or bf16, parameters in f32 (the master copy) or in the type of the activations.
-//! Matrix products are cuBLAS through candle. Everything happens on the device's one stream, without copies to the
-//! processor; reductions have a fixed order. What has no kernel is a composition of candle operations, each of which
-//! has a gradient (`docs/cuda.md` lists both).
+//! Matrix products are cuBLAS through candle; bf16 attention is cuDNN's where its library is there. Everything happens
+//! on the device's one stream, without copies to the processor; reductions have a fixed order. What has no kernel is a
+//! composition of candle operations, each of which has a gradient (`docs/cuda.md` lists both).
 //!
 //! All of this is compiled in every build and tested without a GPU: the tests run the same kernels, compiled as C++,
 //! on CPU tensors (`tests.rs`, `kernels/emulate.cpp`). Only `driver.rs` needs the feature `cuda`.
 mod attention;
+mod cudnn;
 mod device;
 #[cfg(feature = "cuda")]
 mod driver;
+mod fused;
+#[cfg(test)]
+mod fused_tests;
 mod launch;
 mod linear;
 mod losses;
@@ -25,6 +29,7 @@ mod tokens;
 
 pub(crate) use attention::{attention, attention_qkv, softmax};
 pub use device::{open, set_tf32};
+pub use fused::attention_kind;
 pub(crate) use linear::{gelu, linear};
 pub(crate) use losses::{cross_entropy, masked_mse};
 pub(crate) use norm::{layer_norm, normalise_pixels};

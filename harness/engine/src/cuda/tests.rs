@@ -10,7 +10,7 @@ use crate::selftest;
 use candle_core::{Tensor, Var};
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -19,7 +19,7 @@ type Emulate =
 
 /// In which order the threads of a block take their turns.
 #[derive(Clone, Copy)]
-enum Turns {
+pub(super) enum Turns {
     Up,
     Down,
 }
@@ -34,7 +34,7 @@ pub(super) fn emulated() -> bool {
 }
 
 /// Runs `f` with the kernels on CPU tensors; `None` without a C++ compiler.
-fn emulating<R>(turns: Turns, f: impl FnOnce() -> R) -> Option<R> {
+pub(super) fn emulating<R>(turns: Turns, f: impl FnOnce() -> R) -> Option<R> {
     library()?;
     ACTIVE.set(Some(turns));
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
@@ -42,25 +42,30 @@ fn emulating<R>(turns: Turns, f: impl FnOnce() -> R) -> Option<R> {
     Some(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
+/// A shared library made of one source file; `None` without a C++ compiler. It goes with the folder.
+pub(super) fn compiled(source: &Path) -> Option<(tempfile::TempDir, PathBuf)> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    if Command::new(&compiler).arg("--version").output().is_err() {
+        eprintln!("{compiler} is not there: {} is not tested", source.display());
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lib.so");
+    let built = Command::new(&compiler)
+        .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-o"])
+        .args([&file, source])
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some((folder, file))
+}
+
 /// Builds and opens the emulator, once.
 fn library() -> Option<Emulate> {
     static LIBRARY: OnceLock<Option<Emulate>> = OnceLock::new();
     *LIBRARY.get_or_init(|| {
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-        if Command::new(&compiler).arg("--version").output().is_err() {
-            eprintln!("{compiler} is not there: the CUDA kernels are not tested");
-            return None;
-        }
         let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda/kernels");
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("libkernels.so");
-        let built = Command::new(&compiler)
-            .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-o"])
-            .arg(&file)
-            .arg(kernels.join("emulate.cpp"))
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let (_folder, file) = compiled(&kernels.join("emulate.cpp"))?;
         let (file, symbol) = (CString::new(file.to_str().unwrap()).unwrap(), c"fb_emulate");
         // SAFETY: the library was just built from our source, where the symbol has this type.
         unsafe {

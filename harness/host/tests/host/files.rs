@@ -153,6 +153,17 @@ fn automatic_folders_take_our_names_and_report_damage_when_it_matters() {
     assert!(Plugins::open(&[PluginDir::named(dir.path().join("absent"))]).is_err());
 }
 
+/// A named folder's libraries are all plugins, except the one that the engine opens.
+#[test]
+fn the_library_for_cudnn_is_no_plugin() {
+    let dir = folder_of(&["facebench_head_linear"]);
+    fs::write(dir.path().join("libfacebench_cudnn.so"), "text").unwrap();
+    for dir in [PluginDir::automatic(dir.path()), PluginDir::named(dir.path())] {
+        let plugins = Plugins::open(&[dir]).unwrap();
+        assert_eq!((plugins.list().len(), plugins.problems().len()), (1, 0));
+    }
+}
+
 #[test]
 fn the_search_path_begins_beside_the_program() {
     let extra = std::path::PathBuf::from("/some/folder");

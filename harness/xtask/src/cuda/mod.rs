@@ -7,6 +7,7 @@
 //! The program built this way opens the CUDA libraries when it starts using a GPU, so it also runs where there are
 //! none; stock candle would link them and not start at all.
 
+mod cudnn;
 mod nvcc;
 mod patch;
 mod test;
@@ -21,20 +22,29 @@ use anyhow::{Context as _, Result, bail};
 /// Exit code when the compiler cannot be had here: no Python, no network. CI skips on it.
 pub(crate) const NO_COMPILER: u8 = 3;
 
-const USAGE: &str = "usage: cargo xtask cuda [--check | --test] [--cuda-home DIR]
+const USAGE: &str = "usage: cargo xtask cuda [--check | --test | --cudnn] [--cuda-home DIR]
 
 Builds the program and every plugin with CUDA into target/cuda/build/release. No CUDA and no GPU are needed for it.
 
   --check           only check: all Rust code against the CUDA bindings, all kernels with the real compiler
   --test            build, then run it on a GPU made of software: every operation, and a whole experiment
+  --cudnn           only the library for bf16 attention by cuDNN, beside the program (459 MB to download once)
   --cuda-home DIR   an installed CUDA toolkit to use instead of the compiler from PyPI
 
 Example: cargo xtask cuda && target/cuda/build/release/facebench selftest --device auto";
 
+/// What is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Build,
+    Check,
+    Test,
+    Cudnn,
+}
+
 /// What was asked for.
 struct Arguments {
-    check: bool,
-    test: bool,
+    what: What,
     cuda_home: Option<PathBuf>,
 }
 
@@ -61,25 +71,49 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
             }
         },
     };
+    if arguments.what == What::Cudnn {
+        return finish(cudnn::build(root, &place, &home)?);
+    }
     patch::derive(root, &place)?;
     let workspace = workspace::mirror(root, &place)?;
-    build(&workspace, &place, &home, arguments.check)?;
-    if arguments.test {
+    build(&workspace, &place, &home, arguments.what == What::Check)?;
+    if arguments.what == What::Test {
         test::run(&place)?;
     }
-    if !arguments.check {
+    if arguments.what != What::Check {
         let _ = writeln!(std::io::stdout(), "{}", place.join("build/release/facebench").display());
     }
     Ok(0)
 }
 
+/// Names what was built, or says what it takes.
+fn finish(outcome: nvcc::Outcome) -> Result<u8> {
+    match outcome {
+        nvcc::Outcome::Ready(file) => {
+            let _ = writeln!(std::io::stdout(), "{}", file.display());
+            Ok(0)
+        }
+        nvcc::Outcome::Unavailable(why) => {
+            eprintln!("error: {why}");
+            Ok(NO_COMPILER)
+        }
+    }
+}
+
 fn parse(words: &[String]) -> Result<Option<Arguments>> {
-    let mut arguments = Arguments { check: false, test: false, cuda_home: None };
+    let mut arguments = Arguments { what: What::Build, cuda_home: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--check" => arguments.check = true,
-            "--test" => arguments.test = true,
+            "--check" | "--test" | "--cudnn" if arguments.what != What::Build => {
+                bail!(
+                    "cuda: give one of --check, --test and --cudnn
+{USAGE}"
+                )
+            }
+            "--check" => arguments.what = What::Check,
+            "--test" => arguments.what = What::Test,
+            "--cudnn" => arguments.what = What::Cudnn,
             "--cuda-home" => {
                 let home = words.next().context("--cuda-home: a folder must follow")?;
                 arguments.cuda_home =
@@ -88,9 +122,6 @@ fn parse(words: &[String]) -> Result<Option<Arguments>> {
             "--help" | "-h" => return Ok(None),
             other => bail!("cuda: unexpected {other:?}\n{USAGE}"),
         }
-    }
-    if arguments.check && arguments.test {
-        bail!("cuda: --check only checks, --test runs what was built: give one of them\n{USAGE}");
     }
     Ok(Some(arguments))
 }

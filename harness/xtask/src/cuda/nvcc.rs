@@ -29,20 +29,9 @@ pub(super) fn install(place: &Path) -> Result<Outcome> {
         return Ok(Outcome::Ready(home));
     }
     eprintln!("installing the CUDA compiler from PyPI into {} (104 MB)", venv.display());
-    match output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv)) {
-        Ok(made) if made.status.success() => {}
-        Ok(made) => {
-            return Ok(unavailable(
-                "python3 cannot make a virtual environment",
-                &made,
-                "on Debian, `apt-get install python3-venv`",
-            ));
-        }
-        Err(error) => {
-            return Ok(Outcome::Unavailable(format!(
-                "python3 cannot be started: {error}\nhint: install Python 3.9 or newer, or name an installed CUDA toolkit with --cuda-home"
-            )));
-        }
+    if let Outcome::Unavailable(why) = environment(&venv)? {
+        let other = "or name an installed CUDA toolkit with --cuda-home";
+        return Ok(Outcome::Unavailable(format!("{why}, {other}")));
     }
     let wanted = venv.join("wanted.txt");
     std::fs::write(&wanted, REQUIREMENTS).with_context(|| format!("writing {}", wanted.display()))?;
@@ -67,11 +56,26 @@ pub(super) fn install(place: &Path) -> Result<Outcome> {
     Ok(Outcome::Ready(home))
 }
 
-fn output(command: &mut Command) -> std::io::Result<Output> {
+/// Makes a virtual environment, empty also if there was one.
+pub(super) fn environment(venv: &Path) -> Result<Outcome> {
+    Ok(match output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv)) {
+        Ok(made) if made.status.success() => Outcome::Ready(venv.to_owned()),
+        Ok(made) => unavailable(
+            "python3 cannot make a virtual environment",
+            &made,
+            "on Debian, `apt-get install python3-venv`",
+        ),
+        Err(error) => Outcome::Unavailable(format!(
+            "python3 cannot be started: {error}\nhint: install Python 3.9 or newer"
+        )),
+    })
+}
+
+pub(super) fn output(command: &mut Command) -> std::io::Result<Output> {
     command.stdin(std::process::Stdio::null()).output()
 }
 
-fn unavailable(what: &str, output: &Output, hint: &str) -> Outcome {
+pub(super) fn unavailable(what: &str, output: &Output, hint: &str) -> Outcome {
     let said = [&output.stderr[..], &output.stdout[..]].concat();
     let said = String::from_utf8_lossy(&said);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
