@@ -78,7 +78,7 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<u8> {
     let workspace = workspace::mirror(root, &place)?;
     build(&workspace, &place, &home, arguments.what == What::Check)?;
     if arguments.what == What::Test {
-        test::run(&place)?;
+        test::run(root, &place)?;
     }
     if arguments.what != What::Check {
         let _ = writeln!(std::io::stdout(), "{}", place.join("build/release/facebench").display());

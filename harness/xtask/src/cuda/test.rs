@@ -2,7 +2,8 @@
 //!
 //! `facebench-softgpu` takes the place of the driver, cuBLAS and cuRAND: the program is the one a GPU machine gets, and
 //! the kernels are the PTX in it, interpreted and checked. First every operation against its definition in f64, then
-//! a whole experiment on both devices, in f32 and with bf16 activations, whose curves and scores must agree.
+//! a whole experiment on both devices, in f32 and with bf16 activations, whose curves and scores must agree. Fused
+//! attention is computed by the test double of cuDNN, whose memory is the processor's, as the software GPU's is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,37 +17,49 @@ const EXPERIMENT: &str = include_str!("experiment.yaml");
 /// The names under which the program opens the libraries of CUDA 13.
 const NAMES: [&str; 3] = ["libcuda.so.1", "libcublas.so.13", "libcurand.so.10"];
 
-/// What is run on both devices, and how far the numbers may lie apart, relative to the largest of their column.
-const RUNS: [(&str, &[&str], f64); 2] = [
-    ("f32", &[], 1e-4),
-    (
-        "bf16",
-        &["pretrain.fs-vfm.optim.precision=bf16", "heads.full fine-tune.recipe.precision=bf16"],
-        // roundings to 8 bits of mantissa fall differently in another order of sums
-        0.05,
-    ),
+/// A setting of the experiment.
+struct Setting {
+    name: &'static str,
+    changes: &'static [&'static str],
+    /// Whether attention is the double's, and not the composition.
+    fused: bool,
+    /// How far numbers may lie apart, relative to the largest of their column.
+    tolerance: f64,
+}
+
+const BF16: &[&str] = &["pretrain.fs-vfm.optim.precision=bf16", "heads.full fine-tune.recipe.precision=bf16"];
+
+/// What is run on both devices. Roundings to the 8 bits of bf16 fall differently in another order of sums.
+const SETTINGS: [Setting; 3] = [
+    Setting { name: "f32", changes: &[], fused: false, tolerance: 1e-4 },
+    Setting { name: "bf16", changes: BF16, fused: false, tolerance: 0.05 },
+    Setting { name: "bf16-fused", changes: BF16, fused: true, tolerance: 0.05 },
 ];
 
 /// Runs the program of the CUDA build below `place` on the software GPU.
-pub(super) fn run(place: &Path) -> Result<()> {
+pub(super) fn run(root: &Path, place: &Path) -> Result<()> {
     let built = place.join("build/release");
     let libraries = libraries(place, &built)?;
-    let program = |device: &str, arguments: &[&str]| -> Result<()> {
+    let double = double(root, &libraries)?;
+    let program = |device: &str, fused: bool, arguments: &[&str]| -> Result<()> {
         let mut command = Command::new(built.join("facebench"));
         command.args(arguments).args(["--device", device]).stdout(std::process::Stdio::null());
         command.env("LD_LIBRARY_PATH", &libraries).env_remove("RUST_BACKTRACE");
+        command.env("FACEBENCH_CUDNN", if fused { double.as_os_str() } else { "off".as_ref() });
         let status = command.status().context("starting the CUDA build")?;
         ensure!(status.success(), "`facebench {}` on {device}: {status}", arguments.join(" "));
         Ok(())
     };
-    eprintln!("every operation on the software GPU");
-    program("cuda:0", &["selftest"])?;
+    for fused in [false, true] {
+        eprintln!("every operation on the software GPU{}", if fused { ", attention fused" } else { "" });
+        program("cuda:0", fused, &["selftest"])?;
+    }
 
     let work = place.join("test");
     std::fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
     let experiment = work.join("experiment.yaml");
     std::fs::write(&experiment, EXPERIMENT).with_context(|| format!("writing {}", experiment.display()))?;
-    for (name, settings, tolerance) in RUNS {
+    for Setting { name, changes, fused, tolerance } in SETTINGS {
         let mut stores = Vec::new();
         for device in ["cpu", "cuda:0"] {
             eprintln!("an experiment in {name} on {device}");
@@ -56,8 +69,8 @@ pub(super) fn run(place: &Path) -> Result<()> {
             }
             let paths = [text(&experiment)?, text(&store)?];
             let mut arguments = vec!["run", paths[0], "--runs", paths[1]];
-            arguments.extend(settings.iter().flat_map(|setting| ["-s", *setting]));
-            program(device, &arguments)?;
+            arguments.extend(changes.iter().flat_map(|change| ["-s", *change]));
+            program(device, fused, &arguments)?;
             stores.push(store);
         }
         let (numbers, apart) = compare(&stores[0], &stores[1], tolerance)?;
@@ -78,6 +91,19 @@ fn libraries(place: &Path, built: &Path) -> Result<PathBuf> {
         super::workspace::link(&built.join("libsoftgpu.so"), &folder.join(name))?;
     }
     Ok(folder)
+}
+
+/// The test double of cuDNN, compiled.
+fn double(root: &Path, folder: &Path) -> Result<PathBuf> {
+    let file = folder.join("libfacebench_cudnn.so");
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    let status = Command::new(&compiler)
+        .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-DFB_ANY_STREAM", "-o"])
+        .args([&file, &root.join("harness/engine/cudnn/double.cpp")])
+        .status()
+        .with_context(|| format!("starting {}", compiler.display()))?;
+    ensure!(status.success(), "{} failed on the test double of cuDNN", compiler.display());
+    Ok(file)
 }
 
 /// Numbers compared, and the largest distance, of the curves and scores of all units.
