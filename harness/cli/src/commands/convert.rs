@@ -20,7 +20,11 @@ pub(crate) fn run(input: &Path, output: &Path, layout: TorchLayout, root: Option
             output.display()
         ));
     }
-    let found = checkpoint::read_at(input, root)?;
+    let found =
+        checkpoint::read_at(input, root).map_err(anyhow::Error::from).map_err(|e| match input.is_file() {
+            true => e.context("hint: `facebench checkpoint show FILE` says what is in a file"),
+            false => e,
+        })?;
     if ending == "safetensors" {
         write_safetensors(output, &found.tensors, &found.metadata)?;
     } else {
