@@ -60,6 +60,10 @@ fn unknown_names_are_answered_with_the_nearest() {
             .stderr_has(needles[0])
             .stderr_has(needles[1]);
     }
+    b.run(&["plan", "tiny.yaml", "-s", "models.Random.backbone.plugin=my-vit"])
+        .code(2)
+        .stderr_has("no backbone is called \"my-vit\"")
+        .stderr_has("plugins of your own are found with --plugins DIR or FACEBENCH_PLUGINS");
     b.run(&["plan", "preset:dem"]).code(2).one_message(3).stderr_has("did you mean `demo`");
     b.run(&["plan", "nowhere.yaml"]).code(2).one_message(3).stderr_has("nowhere.yaml");
 }

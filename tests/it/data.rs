@@ -93,7 +93,10 @@ fn the_same_seed_gives_the_same_faces() {
     b.run(&["data", "synth", "a", "--scale", "tiny", "--seed", "5"]).ok().stdout_has("\"synthetic\": true");
     b.run(&["data", "synth", "b", "--scale", "tiny", "--seed", "5"]).ok();
     assert_eq!(crate::fixture::contents(&b.path("a")), crate::fixture::contents(&b.path("b")));
-    b.run(&["data", "synth", "a", "--scale", "tiny", "--seed", "6"]).code(42).stderr_has("hint: ");
+    // usage, not a failure of work: another folder is needed
+    b.run(&["data", "synth", "a", "--scale", "tiny", "--seed", "6"]).code(2).stderr_has("hint: ");
+    b.run(&["data", "forge", "nope", "out"]).code(2).one_message(2).stderr_has("no folder nope");
+    b.run(&["data", "forge", "a/pretrain/synthfaces", "out"]).code(2).stderr_has("hint: ");
     b.run(&["data", "index", "ffpp-c23", "a", "--out", "ffpp.csv"]).ok();
     assert!(b.read("ffpp.csv").starts_with(
         "dataset,method,video,frame,label,split,subjects,path,synthetic,compression,kind,bytes,sha256\n"

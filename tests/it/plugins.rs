@@ -48,6 +48,7 @@ fn what_is_no_plugin_is_refused_in_one_message() {
         // a folder that the user names must hold plugins only
         b.run(&["plugin", "list", "--plugins", folder]).code(2).one_message(4).stderr_has(file);
     }
+    b.run(&["plugin", "check", "nowhere.so"]).code(2).one_message(2).stderr_has("nowhere.so");
     b.run(&["plugin", "list", "--plugins", "nowhere"]).code(2).one_message(3).stderr_has("nowhere");
     b.run(&["plugin", "show", "fsvf"]).code(2).one_message(3).stderr_has("did you mean `fsvfm`");
 }
@@ -117,7 +118,7 @@ fn a_new_plugin_builds_passes_its_own_test_and_runs() {
 fn two_plugins_of_one_name_are_refused() {
     let b = Bench::new();
     let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-plugins");
-    b.run(&["plugin", "new", "linear", "--kind", "head"]).ok();
+    b.run(&["plugin", "new", "linear", "--kind", "head"]).ok().stderr_has("a head `linear` already");
     let args = ["build", "--release", "--offline"];
     said(cargo().args(args).current_dir(b.path("linear")).env("CARGO_TARGET_DIR", &target), &args).ok();
     let twin = target.join("release/libfacebench_head_linear.so");

@@ -186,6 +186,12 @@ fn what_does_not_fit_is_named() {
         assert!(!b.path("x.csv").exists());
     };
     error(&[text(&tune), "--selection", "oracle"], "no checkpoint was chosen by `oracle`; there are: last");
+    error(
+        &[text(&tune), "--selection", "oracle"],
+        "`selection: [..., oracle]` in the experiment, see docs/recipes.md",
+    );
+    let own = ["--path-column", "file", "--label-column", "label"];
+    error(&[&[text(&tune)], &own[..]].concat(), "--data folder:NAME --root TABLE.csv");
     error(&["nothing-here"], "runs: no folder of results");
     let pretrained = all(&finished().join("runs"), "pretrain-")[0].clone();
     error(&[text(&pretrained)], "a pretrain unit has no head");

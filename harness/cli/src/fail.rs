@@ -1,6 +1,7 @@
 //! How the program ends: exit codes, and errors as one short message.
 //!
-//! 0 done; 1 a self-test or check found something wrong; 2 usage or configuration; 42 permanent failure (do not retry); 75 interrupted, run again.
+//! 0 done; 1 a self-test found something wrong, or the audit says stop of a result that was made; 2 usage or
+//! configuration; 42 permanent failure (do not retry); 75 interrupted, run again.
 //! The libraries' messages already name the file and what was expected, some end with a `hint:` line.
 //! Here the chain of causes becomes one line, without repeating what an outer message already says, and
 //! the hints follow it.
@@ -70,7 +71,7 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
                 hints.push(line);
             }
         }
-        let body = body.join("\n");
+        let body = without_frames(&body);
         // thiserror's `{source}` inside a message would be said twice
         if !body.is_empty() && !said.iter().any(|s| s.contains(&body)) {
             said.push(body);
@@ -90,6 +91,21 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     text
 }
 
+/// The lines of a message without the stack that the tensor library appends when `RUST_BACKTRACE` is set: twenty lines
+/// of the program's inside, where one says what is wrong.
+fn without_frames(lines: &[&str]) -> String {
+    let frame = |line: &str| {
+        let (number, rest) = line.trim_start().split_once(": ").unwrap_or_default();
+        line.starts_with("  ") && !rest.is_empty() && number.parse::<u16>().is_ok()
+    };
+    let place = |line: &str| line.starts_with("             at ");
+    let begins = |line: &&str| frame(line) && line.trim_start().starts_with("0: ");
+    let Some(first) = lines.iter().position(begins) else { return lines.join("\n") };
+    let mut kept = lines[..first].to_vec();
+    kept.extend(lines[first..].iter().skip_while(|l| frame(l) || place(l) || l.is_empty()));
+    kept.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +120,21 @@ mod tests {
             message(&error),
             "data set x: b.png: not an image\nhint: check the root\nhint: look at it"
         );
+    }
+
+    #[test]
+    fn a_stack_is_not_part_of_the_message() {
+        let stack = "   0: candle_core::error::Error::bt\n             at /root/error.rs:264:25\n   1: <unknown>\n  10: main\n";
+        for (text, expected) in [
+            (format!("shape mismatch in matmul\n{stack}"), "op: shape mismatch in matmul"),
+            (format!("shape mismatch\n{stack}hint: look"), "op: shape mismatch\nhint: look"),
+            ("a.yaml:\n  2: no key".to_owned(), "op: a.yaml:\n  2: no key"),
+        ] {
+            assert_eq!(message(&anyhow!(text).context("op")), expected);
+        }
+        let real = format!("no such dimension\n{}", std::backtrace::Backtrace::force_capture());
+        assert!(real.lines().count() > 5);
+        assert_eq!(message(&anyhow!(real)), "no such dimension");
     }
 
     #[test]

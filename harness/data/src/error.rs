@@ -91,11 +91,11 @@ pub enum Error {
         second: PathBuf,
     },
     /// A data set id nobody described.
-    #[error("unknown data set `{id}`\nhint: known ids: {known}")]
+    #[error("unknown data set `{id}`\nhint: {known}")]
     UnknownDataset {
         /// The id asked for.
         id: String,
-        /// The ids there are, comma separated.
+        /// The nearest id, if one is near, and the ids there are, comma separated.
         known: String,
     },
     /// A worker thread panicked; the message is the panic's.

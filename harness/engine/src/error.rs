@@ -1,6 +1,7 @@
 //! What can go wrong in the engine, as facts: which operation, what was expected, what came.
 //!
-//! Tensor errors of candle pass through unchanged. The reverse conversion exists because custom
+//! Tensor errors of candle pass through; their message leaves out the stack that candle appends when `RUST_BACKTRACE`
+//! is set, as it is on many clusters. The reverse conversion exists because custom
 //! operations and `candle_core::Result` closures need it. Messages are lower case without a full
 //! stop; a `hint:` line follows where a fix is known.
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// An error of the tensor library.
-    #[error(transparent)]
+    #[error("{}", plain(.0))]
     Tensor(#[from] candle_core::Error),
     /// An operation was given arguments that do not fit together.
     #[error("{op}: expected {expected}, got {got}")]
@@ -79,6 +80,17 @@ pub enum Error {
     },
 }
 
+/// What candle says of an error, without its stack.
+#[must_use]
+pub fn plain(error: &candle_core::Error) -> String {
+    use candle_core::Error::{Context, WithBacktrace};
+    match error {
+        WithBacktrace { inner, .. } => plain(inner),
+        Context { inner, context } => format!("{context}: {}", plain(inner)),
+        other => other.to_string(),
+    }
+}
+
 impl Error {
     pub(crate) fn argument(op: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
         Self::Argument { op, expected: expected.into(), got: got.into() }
@@ -99,5 +111,19 @@ impl From<Error> for candle_core::Error {
             Error::Tensor(inner) => inner,
             other => Self::Msg(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn the_message_has_no_stack() {
+        let backtrace = Box::new(std::backtrace::Backtrace::force_capture());
+        let inner = Box::new(candle_core::Error::Msg("no such dimension".into()));
+        let error = candle_core::Error::WithBacktrace { inner, backtrace };
+        assert!(error.to_string().lines().count() > 5);
+        assert_eq!(Error::from(error.context("in attention")).to_string(), "in attention: no such dimension");
     }
 }

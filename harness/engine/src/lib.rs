@@ -27,7 +27,7 @@ pub mod selftest;
 
 pub use candle_core::backprop::GradStore;
 pub use candle_core::{D, DType, Device, Shape, Tensor, Var};
-pub use error::{Error, Result};
+pub use error::{Error, Result, plain};
 pub use grad::{backward, no_grad, recompute};
 pub use params::{Init, ParamStore};
 pub use rng::Rng;

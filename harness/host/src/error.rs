@@ -128,3 +128,10 @@ pub enum HostError {
         message: String,
     },
 }
+
+impl HostError {
+    /// Whether the file is a library of something else: no complaint where nobody called it a plugin.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::NotAPlugin { .. })
+    }
+}

@@ -48,7 +48,8 @@ impl fmt::Display for Kind {
 pub struct PluginDir {
     /// The folder.
     pub path: PathBuf,
-    /// Open only files called like ours, and report a file that cannot be opened only when something is missing; for
+    /// Open only files called like ours, and report a file that cannot be opened only when something is missing, and a
+    /// library of something else not at all; for
     /// folders that nobody asked for. In a folder the user named, such a file is an error.
     pub automatic: bool,
 }
@@ -112,6 +113,9 @@ pub struct PluginInfo {
     /// SHA-256 of the file.
     pub sha256: String,
 }
+
+/// How a plugin that does not lie beside the program is found.
+const OWN: &str = "plugins of your own are found with --plugins DIR or FACEBENCH_PLUGINS";
 
 enum Desc {
     Backbone(BackboneDesc),
@@ -204,7 +208,8 @@ impl Plugins {
         self.entries.values().map(|e| e.info.clone()).collect()
     }
 
-    /// Files in automatic folders that look like plugins and could not be opened.
+    /// Files in automatic folders that are called like plugins and could not be opened; libraries of something else
+    /// too ([`HostError::is_foreign`]).
     pub fn problems(&self) -> &[HostError] {
         &self.problems
     }
@@ -292,12 +297,13 @@ impl Plugins {
             let mut rest: String = self
                 .problems
                 .iter()
+                .filter(|p| !p.is_foreign())
                 .map(|p| format!("\nnot opened: {}", p.to_string().lines().next().unwrap_or_default()))
                 .collect();
             rest += &match (known.is_empty(), text::nearest(name, known.iter().copied()).first()) {
                 (true, _) => "\nhint: no plugins found; build them with `cargo build --release`, or point --plugins or FACEBENCH_PLUGINS at their folder".to_string(),
-                (_, Some(near)) => format!("\nhint: did you mean {near:?}? there are: {}", known.join(", ")),
-                (_, None) => format!("\nhint: there are: {}", known.join(", ")),
+                (_, Some(near)) => format!("\nhint: did you mean {near:?}? there are: {}; {OWN}", known.join(", ")),
+                (_, None) => format!("\nhint: there are: {}; {OWN}", known.join(", ")),
             };
             HostError::Unknown { kind, name: name.to_string(), rest }
         })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tensor library refused an operation
-    #[error("{0}")]
+    #[error("{}", facebench_engine::plain(.0))]
     Tensor(#[from] candle_core::Error),
     /// The engine refused an operation or a file
     #[error("{0}")]

@@ -144,7 +144,7 @@ pub fn chosen_tensors(unit: &Path, rule: Selection) -> Result<(Chosen, BTreeMap<
     let Some(chosen) = all.get(&rule.to_string()) else {
         return bad_spec!(
             "{}: no checkpoint was chosen by `{rule}`; there are: {}\nhint: `oracle` needs the test sets while tuning: \
-             `oracle: true` in the specification, or `selection: [..., oracle]` in the experiment",
+             `selection: [..., oracle]` in the experiment, see docs/recipes.md",
             path.display(),
             all.keys().cloned().collect::<Vec<_>>().join(", ")
         );

@@ -172,7 +172,9 @@ pub(crate) enum PlanFormat {
 
 /// `facebench run`
 #[derive(Debug, Args)]
-#[command(after_help = "Example: facebench run preset:demo -s seeds=[0,1,2] --jobs 2 --out report")]
+#[command(after_help = "Example: facebench run preset:demo -s seeds=[0,1,2] --jobs 2 --out report\n\n\
+    Exit codes: 0 done; 1 done, but the audit says stop of a result (it is kept); 2 usage or configuration; \
+    42 a unit failed; 75 interrupted, run again to go on")]
 pub(crate) struct RunArgs {
     /// Experiment
     #[command(flatten)]

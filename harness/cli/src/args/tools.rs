@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::PluginDirs;
 
@@ -81,7 +81,7 @@ pub(crate) struct MetricsArgs {
 #[command(after_help = "Example: facebench report runs --format md")]
 pub(crate) struct ReportArgs {
     /// Folders of finished units, or folders that hold such folders
-    #[arg(value_name = "RUNS", required = true)]
+    #[arg(value_name = "RUNS", default_value = "runs")]
     pub(crate) runs: Vec<PathBuf>,
     /// `term`, `md`, `csv`, `json` or `tex` on stdout; with `--out` also `html`, `svg`, `png`, or several: `md,svg`
     #[arg(long, value_name = "F", default_value = "all", hide_default_value = true)]
@@ -171,9 +171,11 @@ pub(crate) enum DataCommand {
     },
     /// Look for pictures and people that a protocol trains on and tests too
     Audit(AuditArgs),
-    /// Compare a data set with what is published: counts, missing, duplicated, empty and unreadable files; or read every
-    /// record of a shard
+    /// Compare a data set with what is published: counts, missing, empty and unreadable files, two files of one identity;
+    /// or read every record of a shard
     #[command(after_help = "Example: facebench data check ffpp-c23 faces\n\n\
+        Copies under another name are no fault of a data set: `facebench data audit` looks for those that training and\n\
+        testing share.\n\
         Exit code 42 if a file cannot be used, or the number of videos is not the published one")]
     Check {
         /// Data-set identifier, as in `facebench data list`, folder:NAME, or a packed shard (`.fbshard`)
@@ -271,6 +273,9 @@ pub(crate) enum PluginCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Name the libraries beside the program that are no plugins, too
+        #[arg(long)]
+        verbose: bool,
         /// Plugins
         #[command(flatten)]
         plugins: PluginDirs,
@@ -380,6 +385,7 @@ pub(crate) enum TorchLayout {
     Arrays of the file: `pooled` (n, D), `tokens` (n, 1 + N, D), both f32, and `ids`, one name per picture. With\n\
     `--images` the values are used as they are: no resizing, no normalisation"
 )]
+#[command(group(ArgGroup::new("input").required(true)))]
 pub(crate) struct FeaturesArgs {
     /// Backbone plugin
     #[arg(long, value_name = "NAME")]
@@ -394,7 +400,7 @@ pub(crate) struct FeaturesArgs {
     #[arg(short = 's', long = "set", value_name = "A=B")]
     pub(crate) set: Vec<String>,
     /// Images as an array (n, 3, H, W) of f32, used as they are
-    #[arg(long, value_name = "X.npy", group = "input", required = true)]
+    #[arg(long, value_name = "X.npy", group = "input")]
     pub(crate) images: Option<PathBuf>,
     /// Manifest, as `facebench data index` writes it; may be given several times
     #[arg(long, value_name = "CSV", group = "input")]

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use facebench_engine::checkpoint::{self, Checkpoint};
 use facebench_engine::{DType, Device, ParamStore};
 use facebench_host::{Kind, Plugins, Purpose, RunCtx};
@@ -123,8 +123,7 @@ pub(crate) fn run(command: CheckpointCommand) -> Result<Status> {
             (file, backbone, set, keys, json, plugins)
         }
         CheckpointCommand::Convert { input, output, layout, root } => {
-            return super::convert::run(&input, &output, layout, root.as_deref())
-                .context("hint: `facebench checkpoint show FILE` says what is in a file");
+            return super::convert::run(&input, &output, layout, root.as_deref());
         }
     };
     let read = checkpoint::read(&file)?;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use facebench_engine::checkpoint::{self, write_safetensors, write_torch};
 
 use crate::args::TorchLayout;
@@ -20,7 +20,11 @@ pub(crate) fn run(input: &Path, output: &Path, layout: TorchLayout, root: Option
             output.display()
         ));
     }
-    let found = checkpoint::read_at(input, root)?;
+    let hint = match input.is_file() {
+        true => "hint: `facebench checkpoint show FILE` says what is in a file",
+        false => "hint: name a file of weights that is there",
+    };
+    let found = checkpoint::read_at(input, root).context(hint)?;
     if ending == "safetensors" {
         write_safetensors(output, &found.tensors, &found.metadata)?;
     } else {

@@ -48,12 +48,28 @@ pub(crate) fn run(command: DataCommand) -> Result<Status> {
     }
 }
 
+/// Whether the command asked for what cannot be: its settings, or what it named.
+fn is_asked(error: &anyhow::Error) -> bool {
+    use facebench_data::{forge, synth};
+    use forge::Error::{Empty, FewPeople, Flat, Mixed, Nested, NoFolder, Other};
+    let forged = error.downcast_ref::<forge::Error>().is_some_and(|e| {
+        let given =
+            matches!(e, NoFolder { .. } | Flat { .. } | Mixed { .. } | Empty { .. } | FewPeople { .. });
+        given || matches!(e, forge::Error::Spec { .. } | Other { .. } | Nested { .. })
+    });
+    use synth::Error::{Damaged, Foreign, OtherSpec};
+    let made = error.downcast_ref::<synth::Error>();
+    let is = |e| matches!(e, &synth::Error::Spec { .. } | OtherSpec { .. } | Foreign { .. } | Damaged { .. });
+    forged || made.is_some_and(is)
+}
+
 /// Makes a data root. The generators publish it whole or not at all.
 fn generate(out: &Path, how: &Generate) -> Result<Status> {
     let stop = run::hear_signals()?;
     let screen = Screen::new();
     let progress = screen.unit(&out.display().to_string());
-    let made = run::generate_data(how, out, &stop, &progress).context(Permanent("making the data"))?;
+    let made = run::generate_data(how, out, &stop, &progress)
+        .map_err(|e| if is_asked(&e) { e } else { e.context(Permanent("making the data")) })?;
     drop(progress);
     match made {
         Some(summary) => {

@@ -91,7 +91,12 @@ pub(crate) fn index(
 ) -> Result<Status> {
     let source = source(dataset, root, args)?;
     let indexed = match file {
-        None => manifest::index(&source, &mut std::io::stdout().lock(), None, hash)?,
+        None => {
+            // a list on stdout cannot be taken back, so everything is looked at once before its first line
+            manifest::index(&source, &mut std::io::sink(), None, false)?;
+            let stdout = &mut std::io::stdout().lock();
+            manifest::index(&source, stdout, None, hash).context("the list on stdout is not whole")?
+        }
         Some(file) => {
             // written beside and renamed: a manifest is whole or absent
             let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -105,7 +110,11 @@ pub(crate) fn index(
             if done.is_err() {
                 let _ = std::fs::remove_file(&partial); // what is left of a failed list must not stay
             }
-            done.with_context(|| file.display().to_string())?
+            // the output is named only where it is at fault
+            match done {
+                Err(e) if is_write(&e) => return Err(e.context(file.display().to_string())),
+                done => done?,
+            }
         }
     };
     let name = file.map_or("stdout".to_owned(), |f| f.display().to_string());
@@ -120,6 +129,13 @@ pub(crate) fn index(
         screen.line(&format!("{} of them are films without frames\nhint: {}", indexed.films, indexed.hint));
     }
     Ok(Status::Done)
+}
+
+/// Whether a list could not be written, as opposed to made.
+fn is_write(error: &anyhow::Error) -> bool {
+    use facebench_data::Error::Io;
+    let data = error.downcast_ref::<facebench_data::Error>();
+    data.is_none_or(|e| matches!(e, Io { action: "write", .. }))
 }
 
 /// `facebench data check`

@@ -25,8 +25,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Status> {
     let stop = run::hear_signals()?;
     let all: Vec<usize> = (0..plan.units.len()).collect();
     let status = run::execute(&plan, &all, &store, &plugins, &settings, &stop)?;
-    if status == Status::Done {
-        report::of_plan(&plan, &store, Some(&args.out))?;
+    if status != Status::Done {
+        return Ok(status);
     }
-    Ok(status)
+    report::of_plan(&plan, &store, Some(&args.out))?;
+    run::verdict(&plan, &all, &store)
 }

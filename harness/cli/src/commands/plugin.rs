@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use facebench_host::{PluginInfo, check_file};
+use facebench_host::{HostError, PluginInfo, check_file};
 use serde_json::Value;
 
 use super::{plugin_new, shared};
@@ -16,9 +16,9 @@ use crate::{out, store};
 /// Dispatches.
 pub(crate) fn run(command: PluginCommand) -> Result<Status> {
     match command {
-        PluginCommand::List { json, plugins } => {
+        PluginCommand::List { json, verbose, plugins } => {
             let plugins = shared::plugins(&plugins)?;
-            for problem in plugins.problems() {
+            for problem in plugins.problems().iter().filter(|p| verbose || !p.is_foreign()) {
                 eprintln!("warning: not opened: {problem}");
             }
             if json {
@@ -61,7 +61,7 @@ fn show(name: &str, json: bool, list: &[PluginInfo]) -> Result<Status> {
     if found.is_empty() {
         let names: Vec<String> = list.iter().map(|p| p.name.clone()).collect();
         let hint = nearest(name, &names).map_or_else(
-            || "`facebench plugin list` shows all".to_owned(),
+            || "`facebench plugin list` shows all; those of your own need `--plugins DIR`".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
         return Err(anyhow!("no plugin is called `{name}`\nhint: {hint}"));
@@ -101,8 +101,10 @@ fn settings(schema: &Value) -> String {
 }
 
 fn check(file: &Path) -> Result<Status> {
-    let list =
-        check_file(file).map_err(|e| anyhow::Error::from(e).context(Permanent("not a usable plugin")))?;
+    let list = check_file(file).map_err(|e| match e {
+        HostError::Io { .. } => e.into(), // no such file: nothing was checked
+        _ => anyhow::Error::from(e).context(Permanent("not a usable plugin")),
+    })?;
     out::text(&table(&list))?;
     Ok(Status::Done)
 }

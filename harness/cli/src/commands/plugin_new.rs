@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use facebench_host::{Kind, template};
 
-use crate::args::PluginKind;
+use super::shared;
+use crate::args::{PluginDirs, PluginKind};
 use crate::fail::Status;
 use crate::out;
 
@@ -20,6 +21,10 @@ pub(crate) fn run(name: &str, kind: PluginKind, path: Option<&Path>, sdk: Option
         PluginKind::Masking => Kind::Masking,
         PluginKind::Head => Kind::Head,
     };
+    // what cannot be opened is no reason not to write a new one
+    let taken = shared::plugins(&PluginDirs::default())
+        .ok()
+        .and_then(|p| Some(p.info(kind, name).ok()?.path.clone()));
     let sdk = find_sdk(sdk)?;
     let files = template::render(kind, name, &sdk).map_err(anyhow::Error::msg)?;
     let folder = path.map_or_else(|| PathBuf::from(name), Path::to_path_buf);
@@ -42,6 +47,12 @@ pub(crate) fn run(name: &str, kind: PluginKind, path: Option<&Path>, sdk: Option
         std::fs::copy(&lock, &copy).with_context(|| copy.display().to_string())?;
     }
     out::text(&folder.display().to_string())?;
+    if let Some(path) = taken {
+        eprintln!(
+            "warn: {} is a {kind} `{name}` already, and two of one name are not loaded together\nhint: choose another name",
+            path.display()
+        );
+    }
     eprintln!("next: cd {} && cargo test --release && cargo build --release", folder.display());
     Ok(Status::Done)
 }

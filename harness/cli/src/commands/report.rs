@@ -51,6 +51,12 @@ pub(crate) fn load_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     let mut all: Vec<Run> = Vec::new();
     let mut seen = BTreeSet::new();
     for folder in folders {
+        if !folder.exists() {
+            return Err(anyhow!(
+                "{}: no such folder of results\nhint: name the folder that `--runs` named; it is `runs` unless told otherwise",
+                folder.display()
+            ));
+        }
         for run in runs::load(folder)? {
             if seen.insert(run.record.unit.clone()) {
                 all.push(run);

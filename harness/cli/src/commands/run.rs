@@ -8,7 +8,7 @@ use crate::fail::Status;
 use crate::run;
 use crate::store::Store;
 
-/// Runs the units that are not finished; with all of them done, reports.
+/// Runs the units that are not finished; with all of them done, reports, and says whether a result must not be used.
 pub(crate) fn run(args: &RunArgs) -> Result<Status> {
     let e = &args.experiment;
     let settings = shared::settings(&args.machine, 1)?;
@@ -21,8 +21,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<Status> {
     let store = Store::open(&e.runs)?;
     let stop = run::hear_signals()?;
     let status = run::execute(&plan, &wanted, &store, &plugins, &settings, &stop)?;
-    if status == Status::Done && args.unit.is_none() {
+    if status != Status::Done {
+        return Ok(status);
+    }
+    if args.unit.is_none() {
         report::of_plan(&plan, &store, args.out.as_deref())?;
     }
-    Ok(status)
+    run::verdict(&plan, &wanted, &store)
 }

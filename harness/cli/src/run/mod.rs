@@ -11,13 +11,15 @@ mod schedule;
 mod signals;
 mod unit;
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use facebench_engine::Device;
 use facebench_host::Plugins;
 
-pub(crate) use audit::audit;
+pub(crate) use audit::{audit, verdict};
 pub(crate) use generate::run as generate_data;
 pub(crate) use progress::Screen;
 pub(crate) use signals::install as hear_signals;
@@ -64,6 +66,7 @@ pub(crate) fn execute(
         let root = store.root().display();
         screen.line(&format!("{finished} of {} units are finished in {root}", wanted.len()));
     }
+    let said = Mutex::new(BTreeSet::new());
     let around = Surroundings {
         plan,
         store,
@@ -73,6 +76,7 @@ pub(crate) fn execute(
         threads: settings.threads,
         stop,
         screen: &screen,
+        said: &said,
     };
     let needs: Vec<&[usize]> = plan.units.iter().map(|u| u.needs.as_slice()).collect();
     let begun = AtomicUsize::new(0);

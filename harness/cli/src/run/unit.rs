@@ -4,8 +4,10 @@
 //! of its own, write its record, publish. Whatever goes wrong comes back as one message for the user; a
 //! panic is such a thing too, and the folder of a unit that failed is removed.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -41,6 +43,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) stop: &'a AtomicBool,
     /// Where progress is shown
     pub(crate) screen: &'a Screen,
+    /// Findings that were said already
+    pub(crate) said: &'a Mutex<BTreeSet<String>>,
 }
 
 impl Surroundings<'_> {
@@ -130,7 +134,7 @@ impl Surroundings<'_> {
                     };
                 }
                 match score(&s.spec, &s.protocol, &job)? {
-                    Outcome::Done(done) => match self.audited(s, done, &progress)? {
+                    Outcome::Done(done) => match self.audited(unit, s, done, &progress)? {
                         Some(done) => Outcome::Done(done),
                         None => return Ok(None), // the scores are in the resume state
                     },
@@ -151,6 +155,7 @@ impl Surroundings<'_> {
     /// Adds what the parts of the fold and of the pre-training have in common; `None` if asked to stop.
     fn audited(
         &self,
+        unit: &Unit,
         scoring: &Scoring,
         mut done: Box<Done>,
         progress: &dyn Progress,
@@ -171,6 +176,7 @@ impl Surroundings<'_> {
         if let Some(evaluation) = &mut done.evaluation {
             evaluation.findings.extend(findings);
             evaluation.findings.sort_by_key(|f| f.severity);
+            audit::tell(&unit.name, &evaluation.findings, self.said, self.screen);
         }
         done.notes.push(said);
         Ok(Some(done))

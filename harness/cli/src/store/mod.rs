@@ -13,6 +13,7 @@ mod tests;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -157,26 +158,32 @@ impl Store {
         Ok(store)
     }
 
-    /// Removes what killed processes left: their working folders, and leases and resume state of units that
-    /// are finished. Failures only cost disk: another process may be sweeping too.
+    /// Removes what killed processes left: their working folders, leases that nobody holds, and the resume state of
+    /// units that are finished. Failures only cost disk: another process may be sweeping too.
     fn sweep(&self) -> io::Result<()> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         let finished = |id: &str| names.iter().any(|n| !n.starts_with('.') && n.ends_with(&format!("-{id}")));
+        let mut worked_on = Vec::new();
         for name in &names {
-            let path = self.root.join(name);
-            if let Some((pid, host)) = tmp_owner(name) {
-                if host == sys::hostname() && (pid == std::process::id() || !sys::alive(pid)) {
-                    let _ = fs::remove_dir_all(path);
-                }
-                continue;
+            let Some((pid, host)) = tmp_owner(name) else { continue };
+            if host == sys::hostname() && (pid == std::process::id() || !sys::alive(pid)) {
+                let _ = fs::remove_dir_all(self.root.join(name));
+            } else {
+                worked_on.push(name.as_str());
             }
+        }
+        for name in names.iter().filter(|n| tmp_owner(n).is_none()) {
             let id = name.strip_prefix(".state-").or(name.strip_prefix(".lock-"));
             if let Some(id) = id.filter(|id| finished(id) && !self.is_leased(id)) {
                 let _ = fs::remove_dir_all(self.root.join(format!(".state-{id}")));
-                let _ = fs::remove_file(self.root.join(format!(".lock-{id}")));
+            }
+            let Some(id) = name.strip_prefix(".lock-") else { continue };
+            // a lease that another machine holds may not be seen from here, its working folder is
+            if !worked_on.iter().any(|tmp| tmp.starts_with(&format!(".tmp-{id}-"))) {
+                remove_unheld(&self.root.join(name));
             }
         }
         Ok(())
@@ -235,10 +242,16 @@ impl Store {
     pub(crate) fn begin(&self, kind: &str, digest: &str) -> Result<Option<Work>, StoreError> {
         let id = short(digest);
         let lock_path = self.root.join(format!(".lock-{id}"));
-        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-        if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
-            return Ok(None);
-        }
+        let lock = loop {
+            let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+            if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
+                return Ok(None);
+            }
+            // its holder may have removed the file between our two steps
+            if is_file_at(&lock, &lock_path) {
+                break lock;
+            }
+        };
         let tmp = self.root.join(format!(".tmp-{id}-{}-{}", std::process::id(), sys::hostname()));
         if tmp.exists() {
             fs::remove_dir_all(&tmp).map_err(at(&tmp))?;
@@ -255,6 +268,23 @@ impl Store {
             lock_path,
             lock,
         }))
+    }
+}
+
+/// Whether `path` still names the file that is open; where the system cannot tell, it does.
+fn is_file_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        (_, Err(e)) => e.kind() != io::ErrorKind::NotFound,
+        _ => true,
+    }
+}
+
+/// Removes a lease that no process holds. Whoever opened it before, and locks it after, sees that it is gone.
+fn remove_unheld(path: &Path) {
+    let Ok(lease) = File::open(path) else { return };
+    if lease.try_lock().is_ok() && is_file_at(&lease, path) {
+        let _ = fs::remove_file(path); // what cannot be removed only costs a name
     }
 }
 
@@ -328,8 +358,8 @@ impl Drop for Work {
         if self.tmp.exists() {
             let _ = fs::remove_dir_all(&self.tmp);
         }
-        // a lease of a finished unit is of no use; an unfinished one may be waited for
-        if self.folder.exists() {
+        // the lease ends here; another process's file of that name stays
+        if is_file_at(&self.lock, &self.lock_path) {
             let _ = fs::remove_file(&self.lock_path);
         }
         let _ = self.lock.unlock();

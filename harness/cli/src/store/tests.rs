@@ -37,7 +37,7 @@ fn abandoned_work_leaves_only_its_resume_state() {
     let work = store.begin("tune", DIGEST).unwrap().unwrap();
     fs::create_dir(work.state()).unwrap();
     drop(work);
-    assert_eq!(names(&store), [".lock-0011223344556677", ".state-0011223344556677"]);
+    assert_eq!(names(&store), [".state-0011223344556677"]);
     assert!(store.begin("tune", DIGEST).unwrap().is_some(), "the lease ends with its holder");
 }
 
@@ -117,7 +117,27 @@ fn a_process_killed_between_publishing_and_tidying_leaves_nothing_for_long() {
         fs::write(store.root().join(name), "").unwrap();
     }
     Store::open(store.root()).unwrap();
-    assert_eq!(names(&store), [".lock-ffff", ".state-ffff", &format!("tune-{id}")]);
+    assert_eq!(names(&store), [".state-ffff", &format!("tune-{id}")]);
+}
+
+#[test]
+fn a_lease_that_somebody_holds_is_never_removed() {
+    let (_dir, store) = store();
+    let held = store.begin("tune", DIGEST).unwrap().unwrap();
+    let elsewhere = format!(".tmp-ffff-4194999-another{}", sys::hostname());
+    fs::create_dir(store.root().join(&elsewhere)).unwrap();
+    fs::write(store.root().join(".lock-ffff"), "").unwrap();
+    Store::open(store.root()).unwrap();
+    let left = names(&store);
+    assert!(left.contains(&".lock-0011223344556677".to_owned()), "held here: {left:?}");
+    assert!(left.contains(&".lock-ffff".to_owned()), "worked on by another machine: {left:?}");
+    // a lease whose file was removed and made anew by another process is not ours to remove
+    fs::remove_file(store.root().join(".lock-0011223344556677")).unwrap();
+    let other = store.begin("tune", DIGEST);
+    drop(held);
+    assert!(names(&store).contains(&".lock-0011223344556677".to_owned()));
+    drop(other);
+    assert!(!names(&store).contains(&".lock-0011223344556677".to_owned()));
 }
 
 #[test]

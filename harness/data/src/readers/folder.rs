@@ -34,6 +34,16 @@ pub fn plain_folder(root: &Path, dataset: &str) -> Result<Manifest, Error> {
     collect(&place, read)
 }
 
+/// The error for a root that is the data set's own folder, not the one above it.
+pub(super) fn inside(root: &Path, folder: &Path, name: &str, dataset: &str) -> Error {
+    let near = format!(
+        "the root is the folder that holds `{name}`; for {} itself name the data set `own`: `facebench data index own {}`",
+        root.display(),
+        root.display()
+    );
+    Error::Missing { what: format!("data set {dataset}"), path: folder.to_path_buf(), near }
+}
+
 pub(super) fn read(place: &Place, sink: &mut Sink) -> Result<(), Error> {
     let folder = &place.folder;
     let list = folder.join(SAMPLE_LIST);

@@ -141,6 +141,9 @@ impl Source {
         }
         if let Some(name) = free {
             let folder = root.join(name);
+            if !folder.exists() && (classes::fits(root) || root.join(SAMPLE_LIST).is_file()) {
+                return Err(folder::inside(root, &folder, name, dataset_id));
+            }
             walk::need_folder(&folder, &format!("data set {dataset_id}"))?;
             return Ok(base("folder", folder, How::Reader(folder::read)));
         }
@@ -262,8 +265,11 @@ fn reader(name: &str) -> (Fits, Reader) {
 fn unknown(dataset_id: &str) -> Error {
     let ids: Vec<&str> = datasets().iter().map(|d| d.id.as_str()).collect();
     let near = nearest(dataset_id, ids.iter().copied());
-    let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Error::UnknownDataset { id: dataset_id.into(), known: ids.join(", ") + "; or folder:NAME" + &near }
+    let near = near.map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
+    Error::UnknownDataset {
+        id: dataset_id.into(),
+        known: near + "known ids: " + &ids.join(", ") + "; or folder:NAME",
+    }
 }
 
 /// Reads a data set below a data root, for training and scoring.
@@ -286,7 +292,7 @@ pub fn load(root: &Path, dataset_id: &str) -> Result<Manifest, Error> {
 /// # Errors
 /// As [`load`]; a column that is missing, with the nearest name.
 pub fn manifest(list: &Path) -> Result<Manifest, Error> {
-    let read = Manifest::read_csv(list)?;
+    let read = table::listed(list)?;
     let dataset_id = read.dataset.as_str();
     let source = Source {
         dataset: dataset_id.to_owned(),
@@ -348,3 +354,5 @@ pub(crate) use marker::{Marks, is_synthetic};
 mod tests;
 #[cfg(test)]
 mod tests_layouts;
+#[cfg(test)]
+mod tests_tables;

@@ -3,7 +3,7 @@
 //! Paths are relative to the list's folder, with either slash, or absolute. Polarity: a manifest says 1 = fake; of
 //! any other table the caller says which values are real and which are fake, and a third value is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use facebench_protocols::{Manifest, Split, csv};
@@ -42,10 +42,28 @@ impl Columns {
     pub const FAKE: [&'static str; 5] = ["1", "fake", "spoof", "attack", "synthetic"];
 }
 
+/// What a manifest lists.
+///
+/// # Errors
+/// As [`Manifest::read_csv`]; a table of the user's own is told what makes a manifest of it.
+pub(super) fn listed(list: &Path) -> Result<Manifest, Error> {
+    use facebench_protocols::Error::{Csv, Io};
+    Manifest::read_csv(list).map_err(|error| match error {
+        Csv { path, line: 1, message, hint } if message.ends_with("is missing") => {
+            let hint = hint.map_or_else(String::new, |h| h + "; ");
+            let make = "`facebench data index folder:NAME TABLE.csv --path-column COLUMN --label-column COLUMN --out \
+                        MANIFEST.csv` makes a manifest of any other table";
+            Error::layout(&path, format!("line 1: {message}"), hint + make)
+        }
+        Io { .. } if !list.is_file() => walk::missing(list, "manifest"),
+        other => other.into(),
+    })
+}
+
 /// Reads a manifest; every file must be there.
 pub(super) fn read_manifest(place: &Place, list: &Path, sink: &mut Sink) -> Result<(), Error> {
     let base = list.parent().unwrap_or(Path::new(""));
-    let samples = Manifest::read_csv(list)?.samples;
+    let samples = listed(list)?.samples;
     let mut samples = samples.into_iter().peekable();
     while let Some(first) = samples.next() {
         let mut files = vec![(first.frame, base.join(&first.path))];
@@ -92,6 +110,14 @@ type Key = (String, String, u8, Split);
 /// Frames with their files.
 type Files = Vec<(u32, PathBuf)>;
 
+/// Whether a label column is named after the real class, so that its 1 will hardly mean fake.
+fn says_real(column: &str) -> bool {
+    let column = column.to_ascii_lowercase();
+    ["live", "real", "genuine", "bonafide", "bona_fide", "bona-fide", "bona fide"]
+        .iter()
+        .any(|word| column.contains(word))
+}
+
 /// Reads any table, its rows in groups of one video.
 pub(super) fn read_table(
     place: &Place,
@@ -107,6 +133,8 @@ pub(super) fn read_table(
     let (video, frame, split) = (maybe(&columns.video)?, maybe(&columns.frame)?, maybe(&columns.split)?);
     let (method, people) = (maybe(&columns.method)?, maybe(&columns.subjects)?);
     let base = list.parent().unwrap_or(Path::new(""));
+    let told = !columns.real.is_empty() || !columns.fake.is_empty();
+    let mut seen: HashMap<String, (u8, usize)> = HashMap::new();
     let means = |given: &[String], usual: &[&str], value: &str| match given {
         [] => usual.iter().any(|u| u.eq_ignore_ascii_case(value)),
         given => given.iter().any(|g| g.eq_ignore_ascii_case(value)),
@@ -115,6 +143,16 @@ pub(super) fn read_table(
     for row in table.rows() {
         let fail = |what: String, hint: &str| Error::layout(list, format!("line {}: {what}", row.line), hint);
         let value = row.text(label).trim();
+        if !told && ["0", "1"].contains(&value) && says_real(&columns.label) {
+            let what = format!(
+                "the column `{}` seems to say 1 = real, but 1 means fake unless told otherwise",
+                columns.label
+            );
+            return Err(fail(
+                what,
+                "say which values mean what: `--real 1 --fake 0`, or `--real 0 --fake 1`",
+            ));
+        }
         let real = means(&columns.real, &Columns::REAL, value);
         let fake = means(&columns.fake, &Columns::FAKE, value);
         if real == fake {
@@ -137,6 +175,13 @@ pub(super) fn read_table(
         if relative.is_empty() || !is_there(&file)? {
             let hint = "paths are relative to the table's folder, or absolute";
             place.fault(fail(format!("{} is not there", file.display()), hint))?;
+            continue;
+        }
+        let (first, line) = *seen.entry(relative.clone()).or_insert((label, row.line));
+        if first != label {
+            let (was, is) = (super::classes::word(first), super::classes::word(label));
+            let what = format!("{} is {is} here and {was} in line {line}", file.display());
+            place.fault(fail(what, "a picture has one label: remove one of the two lines"))?;
             continue;
         }
         let flat = walk::stem(&relative).trim_start_matches('/').replace(['/', ':'], "_");

@@ -183,22 +183,32 @@ pub(super) fn need_folder(path: &Path, what: &str) -> Result<(), Error> {
 
 /// The error for something that is not there: how far the path goes, and the names nearby.
 pub(super) fn missing(path: &Path, what: &str) -> Error {
-    let above = path.ancestors().skip(1).find(|p| p.is_dir()).unwrap_or(Path::new("/"));
+    // the parent of a relative path ends in nothing, which is the working folder and not the root of the disk
+    let last = if path.is_relative() { Path::new("") } else { Path::new("/") };
+    let above = path.ancestors().skip(1).find(|p| p.is_dir()).unwrap_or(last);
+    let (folder, told) = match above.to_str() {
+        Some("") => (Path::new("."), "the working folder".to_owned()),
+        _ => (above, above.display().to_string()),
+    };
     let wanted = path.strip_prefix(above).ok().and_then(|rest| rest.iter().next());
     let wanted = wanted.map(|w| w.to_string_lossy().into_owned()).unwrap_or_default();
-    let entries = list(above).unwrap_or_default();
+    let first = above.join(&wanted);
+    let entries = list(folder).unwrap_or_default();
     let names: Vec<&str> = entries.iter().map(|e| e.name.as_str()).collect();
     let mut near = match names.as_slice() {
-        [] => format!("{} exists and is empty", above.display()),
-        few if few.len() <= 8 => format!("{} holds: {}", above.display(), few.join(", ")),
-        many => {
-            format!("{} holds: {} and {} more", above.display(), many[..8].join(", "), many.len() - 8)
-        }
+        [] => format!("{told} exists and is empty"),
+        few if few.len() <= 8 => format!("{told} holds: {}", few.join(", ")),
+        many => format!("{told} holds: {} and {} more", many[..8].join(", "), many.len() - 8),
     };
-    if path.exists() {
-        near = format!("{} exists but is not a folder", path.display());
-    } else if let Some(name) = nearest(&wanted, names.iter().copied()) {
-        near.push_str(&format!("; is `{name}` meant to be `{wanted}`?"));
+    if first.exists() {
+        near = format!("{} exists but is not a folder", first.display());
+    } else {
+        if above.as_os_str().is_empty() || first != path {
+            near = format!("no such file or folder: {}; {near}", first.display());
+        }
+        if let Some(name) = nearest(&wanted, names.iter().copied()) {
+            near.push_str(&format!("; is `{name}` meant to be `{wanted}`?"));
+        }
     }
     Error::Missing { what: what.to_string(), path: path.to_path_buf(), near }
 }

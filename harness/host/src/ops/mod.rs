@@ -109,7 +109,7 @@ fn run<T>(
     };
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => ROk(value),
-        Ok(Err(e)) => RErr(PluginError::new(ErrKind::OP, format!("{}: {}", place(), plain(&e)))),
+        Ok(Err(e)) => RErr(PluginError::new(ErrKind::OP, format!("{}: {e}", place()))),
         Err(payload) => {
             let message = payload
                 .downcast_ref::<&str>()
@@ -129,21 +129,6 @@ fn op(name: impl Display, inputs: &[&RawTensor], body: impl FnOnce() -> Result<T
 
 fn fail<T>(message: impl Into<String>) -> Result<T, Error> {
     Err(Error::Tensor(candle_core::Error::Msg(message.into())))
-}
-
-/// The message without the backtrace that candle appends when `RUST_BACKTRACE` is set.
-fn plain(e: &Error) -> String {
-    fn inner(e: &candle_core::Error) -> String {
-        match e {
-            candle_core::Error::WithBacktrace { inner: e, .. } => inner(e),
-            candle_core::Error::Context { inner: e, context } => format!("{context}: {}", inner(e)),
-            e => e.to_string(),
-        }
-    }
-    match e {
-        Error::Tensor(e) => inner(e),
-        e => e.to_string(),
-    }
 }
 
 /// A dimension that may count from the end.

@@ -61,13 +61,30 @@ fn what_is_no_library_is_refused_in_one_sentence() {
     }
 }
 
+/// A library that every Linux has.
+#[cfg(target_os = "linux")]
+fn libc() -> std::path::PathBuf {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    maps.split_whitespace().find(|w| w.starts_with('/') && w.contains("libc.so")).unwrap().into()
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_foreign_library_is_refused_unopened() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let libc = maps.split_whitespace().find(|w| w.starts_with('/') && w.contains("libc.so")).unwrap();
-    let e = refused(Path::new(libc), &["a library, but not a facebench plugin"]);
+    let e = refused(&libc(), &["a library, but not a facebench plugin"]);
     assert!(matches!(e, HostError::NotAPlugin { .. }));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_foreign_library_in_an_automatic_folder_is_no_reason_to_complain() {
+    let dir = folder_of(&["facebench_head_linear"]);
+    fs::copy(libc(), dir.path().join("libfacebench_other.so")).unwrap();
+    let plugins = Plugins::open(&[PluginDir::automatic(dir.path())]).unwrap();
+    assert!(matches!(plugins.problems(), [p] if p.is_foreign()), "{:?}", plugins.problems());
+    let e = plugins.info(Kind::Backbone, "other").unwrap_err().to_string();
+    assert!(!e.contains("not opened"), "{e}");
+    assert!(Plugins::open(&[PluginDir::named(dir.path())]).is_err(), "a named folder holds plugins only");
 }
 
 #[test]
@@ -134,7 +151,8 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     let e = plugins().info(Kind::Backbone, "fs_vfm").unwrap_err().to_string();
     assert!(e.contains("no backbone is called \"fs_vfm\"\nhint: did you mean \"fsvfm\"?"), "{e}");
     let e = plugins().info(Kind::Masking, "nothing-like-it").unwrap_err().to_string();
-    assert!(e.contains("hint: there are: crfr-p, faulty, random"), "{e}");
+    assert!(e.contains("hint: there are: crfr-p, faulty, random; plugins of your own"), "{e}");
+    assert!(e.contains("--plugins DIR or FACEBENCH_PLUGINS"), "{e}");
     let e = Plugins::default().info(Kind::Head, "linear").unwrap_err().to_string();
     assert!(e.contains("hint: no plugins found; build them"), "{e}");
 }

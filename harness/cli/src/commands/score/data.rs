@@ -59,6 +59,9 @@ pub(crate) fn open(args: &ScoreArgs) -> Result<Data> {
         return Ok(Data::Pictures(files.into_iter().enumerate().map(sample).collect(), names));
     }
     let manifest = match (&args.manifest, &args.data) {
+        (Some(_), _) if args.source.path_column.is_some() => bail!(
+            "--path-column: a manifest has its own columns\nhint: name the table with `--data folder:NAME --root TABLE.csv`"
+        ),
         (Some(file), _) => readers::manifest(file)?,
         (_, Some(id)) => data_sets::source(id, root, &args.source)?.load()?,
         _ => bail!("give --manifest, --data, --protocol or --folder"),
