@@ -120,12 +120,12 @@ impl Warp {
             Operand::Not(r) => self.registers[r as usize].map(|v| v ^ 1),
             Operand::Imm(v) => [v; WARP],
             Operand::Special(special) => {
-                let [x, y, _] = block.shape.block.map(|n| n as usize);
+                let [x, y, z] = block.shape.block.map(|n| n as usize);
                 let lane = |f: fn(usize, usize, usize) -> usize| {
                     std::array::from_fn(|i| f(self.first + i, x, y) as u64)
                 };
                 match special {
-                    Special::Tid(0) if x * y == x => std::array::from_fn(|i| (self.first + i) as u64),
+                    Special::Tid(0) if y * z == 1 => std::array::from_fn(|i| (self.first + i) as u64),
                     Special::Tid(0) => lane(|t, x, _| t % x),
                     Special::Tid(1) => lane(|t, x, y| t / x % y),
                     Special::Tid(_) => lane(|t, x, y| t / (x * y)),
