@@ -26,7 +26,7 @@ fn a_wrong_type_says_expected_and_got() {
     b.run(&["plan", "wrong.yaml"])
         .code(2)
         .stderr_has(
-            "wrong.yaml:4: `heads.probe.recipe.epochs`: expected a whole number of at least 0, got the text \"many\"",
+            "wrong.yaml:4: `heads.probe.recipe.epochs`: expected a whole number of at least 1, got the text \"many\"",
         )
         .stderr_has("wrong.yaml:5: `seeds`: expected a list of at least 1, got the number 3");
 }

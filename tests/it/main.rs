@@ -20,5 +20,6 @@ mod resume;
 mod robustness;
 mod rules;
 mod score;
+mod sound;
 mod store;
 mod tools;

@@ -75,6 +75,13 @@ fn dino_presets_can_be_extended() {
     for preset in ["dino-vit-s", "dino-vit-b"] {
         let text = format!("extends: preset:{preset}\n{}", rest.replace("dino-micro", preset));
         b.file("large.yaml", text);
-        b.run(&["plan", "large.yaml"]).ok();
+        // their faces are not among the synthetic ones, and an update takes more than a tiny set has
+        b.run(&["plan", "large.yaml"]).code(2).stderr_has("makes no faces in `pretrain/vggface2`");
+        let [sets, batch, update] =
+            ["data.sets=[pretrain/synthfaces]", "optim.batch=8", "optim.effective_batch=8"]
+                .map(|setting| format!("pretrain.{preset}.{setting}"));
+        let own = ["plan", "large.yaml", "-s", &sets];
+        b.run(&own).code(2).stderr_has("of one update");
+        b.run(&[&own[..], &["-s", &batch, "-s", &update]].concat()).ok();
     }
 }

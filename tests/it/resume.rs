@@ -76,6 +76,7 @@ fn each_signal_checkpoints_and_the_same_command_goes_on() {
         assert!(log.contains("the same command goes on from here"), "{log}");
         assert_eq!(all(&b.path("runs"), ".state-").len(), 1, "{log}");
         assert!(all(&b.path("runs"), "pretrain-").is_empty() && all(&b.path("runs"), ".tmp-").is_empty());
+        b.run(&["plan", "long.yaml"]).ok().stdout_has("  interrupted\n");
         b.run(&["run", "long.yaml", "--out", "report"]).ok();
         assert_eq!(tables(&b.path("report")), straight(), "as if nothing had happened");
         assert!(all(&b.path("runs"), ".state-").is_empty());

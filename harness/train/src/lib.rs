@@ -13,6 +13,7 @@ pub mod curves;
 mod descent;
 pub mod detector;
 pub mod dino;
+pub mod dry;
 pub mod encoder;
 mod error;
 pub mod explain;

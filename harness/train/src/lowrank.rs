@@ -27,6 +27,42 @@ const TARGETS: [(&str, &str, Option<usize>); 6] = [
     ("fc2", "mlp.fc2", None),
 ];
 
+/// By weight: target words, each with the third it stands for.
+pub(crate) type Targets = BTreeMap<String, Vec<(&'static str, Option<usize>)>>;
+
+/// Weights that `how` updates, of those with these names.
+pub(crate) fn targets(how: &LowRank, shapes: &BTreeMap<String, Vec<usize>>) -> Result<Targets> {
+    let known: Vec<&str> = TARGETS.iter().map(|t| t.0).collect();
+    if let Some(odd) = how.targets.iter().find(|t| !known.contains(&t.as_str())) {
+        return bad_spec!("low-rank target `{odd}`: expected one of {}", known.join(", "));
+    }
+    if how.rank == 0 || how.targets.is_empty() {
+        return bad_spec!("a low-rank update needs a rank of at least 1 and a target");
+    }
+    let mut found = BTreeMap::new();
+    for name in shapes.keys() {
+        let Some(base) = name.strip_suffix(".weight").filter(|n| n.starts_with("blocks.")) else {
+            continue;
+        };
+        let wanted = |(word, layer, _): &(&str, &str, _)| {
+            base.ends_with(&format!(".{layer}")) && how.targets.iter().any(|t| t == word)
+        };
+        let words: Vec<_> =
+            TARGETS.into_iter().filter(wanted).map(|(word, _, third)| (word, third)).collect();
+        if !words.is_empty() {
+            found.insert(name.clone(), words);
+        }
+    }
+    if found.is_empty() {
+        return bad_spec!(
+            "no weight of this backbone is called like {}; a low-rank update needs a vision transformer with timm's names\n\
+             hint: `bitfit` or `linear` work with every backbone",
+            how.targets.join(", ")
+        );
+    }
+    Ok(found)
+}
+
 /// One product B A and where it is added.
 struct Factor {
     third: Option<usize>,
@@ -43,23 +79,13 @@ pub(crate) struct Update {
 impl Update {
     /// Creates the update's parameters for the blocks that `store` holds.
     pub(crate) fn new(how: &LowRank, store: &ParamStore) -> Result<Self> {
-        let known: Vec<&str> = TARGETS.iter().map(|t| t.0).collect();
-        if let Some(odd) = how.targets.iter().find(|t| !known.contains(&t.as_str())) {
-            return bad_spec!("low-rank target `{odd}`: expected one of {}", known.join(", "));
-        }
-        if how.rank == 0 || how.targets.is_empty() {
-            return bad_spec!("a low-rank update needs a rank of at least 1 and a target");
-        }
         let mut weights = BTreeMap::new();
-        for (name, weight) in store.tensors() {
-            let Some(base) = name.strip_suffix(".weight").filter(|n| n.starts_with("blocks.")) else {
-                continue;
-            };
+        let tensors = store.tensors();
+        for (name, words) in targets(how, &store.shapes())? {
+            let weight = tensors[&name].clone();
+            let base = name.trim_end_matches(".weight");
             let mut factors = Vec::new();
-            for (word, layer, third) in TARGETS {
-                if !base.ends_with(&format!(".{layer}")) || !how.targets.iter().any(|t| t == word) {
-                    continue;
-                }
+            for (word, third) in words {
                 let (out, input) = weight.dims2()?;
                 let out = if third.is_some() { out / 3 } else { out };
                 let bound = 1.0 / (input as f64).sqrt();
@@ -70,16 +96,7 @@ impl Update {
                     b: store.get(&format!("{p}.b"), (out, how.rank), &Init::ZEROS)?,
                 });
             }
-            if !factors.is_empty() {
-                weights.insert(name, (weight, factors));
-            }
-        }
-        if weights.is_empty() {
-            return bad_spec!(
-                "no weight of this backbone is called like {}; a low-rank update needs a vision transformer with timm's names\n\
-                 hint: `bitfit` or `linear` work with every backbone",
-                how.targets.join(", ")
-            );
+            weights.insert(name, (weight, factors));
         }
         Ok(Self { scale: how.alpha / how.rank as f64, weights })
     }

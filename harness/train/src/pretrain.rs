@@ -29,9 +29,11 @@ use crate::descent::{Descent, Treatment, is_matrix};
 use crate::error::{Error, Result, bad_spec};
 use crate::job::{Done, Job, Outcome};
 use crate::pictures;
-use crate::spec::{ObjectiveKind, Optimiser, PretrainSpec};
+use crate::spec::{ObjectiveKind, Optimiser, PretrainSpec, refuse};
 use crate::state::{Keeper, put, take};
 use crate::watch::{self, Speed, Trace, Watch, dump};
+
+pub(crate) use crops::local_size;
 
 /// Name of the checkpoint in the unit's folder.
 pub const MODEL: &str = "model.safetensors";
@@ -121,8 +123,21 @@ struct Position {
     trace: Trace,
 }
 
+/// Refuses settings of one objective beside the other.
+pub(crate) fn check_objective(spec: &PretrainSpec) -> Result<()> {
+    match (spec.objective.kind, &spec.objective.dino) {
+        (ObjectiveKind::Dino, d) => crops::check(spec, &d.clone().unwrap_or_default()),
+        (ObjectiveKind::ThreeC, Some(_)) => bad_spec!(
+            "`objective.dino` is given, but `objective.kind` is `3c`\nhint: set `objective.kind: dino`, or remove it"
+        ),
+        (ObjectiveKind::ThreeC, None) => Ok(()),
+    }
+}
+
 /// Runs `spec` to its end or until the job is stopped.
 pub fn pretrain(spec: &PretrainSpec, job: &Job) -> Result<Outcome> {
+    check_objective(spec)?;
+    refuse("", &spec.validate())?;
     let mut tried = 0;
     loop {
         let ended = match spec.objective.kind {

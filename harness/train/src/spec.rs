@@ -7,6 +7,7 @@
 //! The shape of an experiment file (which model meets which head) is the command line's business.
 
 mod augment;
+mod check;
 mod component;
 mod objective;
 mod optim;
@@ -15,6 +16,8 @@ mod score;
 mod tune;
 
 pub use augment::{Augment, Mixing, RandAugment, Saturation};
+pub use check::Fault;
+pub(crate) use check::refuse;
 pub use component::Component;
 pub use objective::{
     DecoderSpec, DinoSpec, MaskToken, ObjectiveKind, ObjectiveSpec, RepPosEmbed, SimilarityLoss,

@@ -175,6 +175,9 @@ fn blocks(
     width: usize,
     heads: usize,
 ) -> Result<Vec<nn::Block>> {
+    if heads == 0 || !width.is_multiple_of(heads) {
+        return bad_spec!("a width of {width} in `{name}` is no multiple of its {heads} attention heads");
+    }
     let block = |i| {
         let name = format!("{name}.{i}");
         Ok(nn::Block::new(store, &name, width, heads, 4 * width, 1e-6, &Init::XavierUniform)?)

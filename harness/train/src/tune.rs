@@ -27,7 +27,7 @@ use crate::frames::{FoldData, FrameReader, Training};
 use crate::job::{Done, Job, Outcome};
 use crate::mix::{self, Mix};
 use crate::select::{Chosen, Chosens, SELECTION, choose, dev_metrics, test_value};
-use crate::spec::{LrSchedule, Optimiser, Sampling, TuneRecipe, TuneSpec};
+use crate::spec::{LrSchedule, Optimiser, Sampling, TuneRecipe, TuneSpec, refuse};
 use crate::state::{Keeper, put, take};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -80,6 +80,7 @@ pub fn tune(spec: &TuneSpec, protocol: &Protocol, job: &Job) -> Result<Outcome> 
     dev_metrics(dev, &vec![0.0; dev.len()], recipe.validation, recipe.batch, spec.seed)?;
     let detector = Detector::build(spec, job, train.len())?;
     let mut descent = descent(&detector, recipe)?;
+    refuse("recipe.", &recipe.validate(!descent.is_empty()))?;
     let reader = |mode| FrameReader::new(detector.info.image, mode, detector.normalise, spec.seed);
     let test_reader = reader(protocol.test_transform);
     let val_reader = reader(recipe.val_transform.unwrap_or(protocol.test_transform));
@@ -321,10 +322,8 @@ fn check(recipe: &TuneRecipe, frames: usize) -> Result<()> {
             return bad_spec!("`recipe.{key}` is {value}, expected a share in 0..1");
         }
     }
-    if recipe.epoch_batches.is_some() && recipe.sampling != Sampling::PerSource {
-        return bad_spec!("`recipe.epoch_batches` needs `recipe.sampling: per-source`");
-    }
-    recipe.mixing.as_ref().map_or(Ok(()), |mixing| mix::check(mixing, frames))
+    recipe.mixing.as_ref().map_or(Ok(()), |mixing| mix::check(mixing, frames))?;
+    refuse("recipe.", &recipe.validate(false))
 }
 
 /// A batch on its way to the head.

@@ -12,8 +12,12 @@ use crate::{out, plan};
 pub(crate) fn run(args: &PlanArgs) -> Result<Status> {
     let e = &args.experiment;
     let plugins = shared::plugins(&e.plugins)?;
-    let plan = shared::plan(&e.experiment, &e.set, &plugins)?;
+    let plan = shared::draft(&e.experiment, &e.set, &plugins)?;
     let store = Store::at(&e.runs);
+    // a program that reads digests gets true ones or none
+    if args.format != PlanFormat::Term && !plan.absent.is_empty() {
+        plan.ready()?;
+    }
     match args.format {
         PlanFormat::Term => out::text(&plan::term(&plan, &store, args.full)?)?,
         PlanFormat::Json => out::json(&plan::json(&plan, &store)?)?,

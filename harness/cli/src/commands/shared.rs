@@ -15,8 +15,15 @@ pub(crate) fn plugins(dirs: &PluginDirs) -> Result<Plugins> {
     Ok(Plugins::open(&default_dirs(&dirs.plugins))?)
 }
 
-/// Reads and resolves an experiment.
+/// Reads and resolves an experiment that can run.
 pub(crate) fn plan(source: &str, set: &[String], plugins: &Plugins) -> Result<Plan> {
+    let plan = draft(source, set, plugins)?;
+    plan.ready()?;
+    Ok(plan)
+}
+
+/// The same for one that may wait for files.
+pub(crate) fn draft(source: &str, set: &[String], plugins: &Plugins) -> Result<Plan> {
     let loaded = config::load(source, set)?;
     plan::build(loaded, plugins)
 }

@@ -5,7 +5,8 @@
 //! the same types (and the schema each plugin brings for its own settings), finds every mistake, says
 //! what was expected and what is there, and names the nearest valid key. It knows the subset of JSON
 //! Schema that those two produce: `$ref`, `type`, `properties`, `additionalProperties`, `required`,
-//! `items`, `enum`, `const`, `anyOf`/`oneOf`, `minimum`/`maximum`. Anything else is left to serde.
+//! `items`, `uniqueItems`, `enum`, `const`, `anyOf`/`oneOf`, `minimum`/`maximum` and their exclusive forms.
+//! Anything else is left to serde.
 
 use serde_json::{Map, Value, json};
 
@@ -27,12 +28,20 @@ pub(crate) enum What {
         valid: Vec<String>,
     },
     /// The last key of the path is required and absent
-    Missing,
+    Missing {
+        /// What fits, in words
+        expected: String,
+    },
     /// The value is something else
     Type {
         /// What fits, in words
         expected: String,
         /// What is there, in words
+        got: String,
+    },
+    /// The value is in its list already
+    Twice {
+        /// The value, in words
         got: String,
     },
 }
@@ -50,11 +59,12 @@ impl Problem {
                 Some(near) => format!("unknown key `{last}`{inside}, did you mean `{near}`?"),
                 None => format!("unknown key `{last}`{inside}"),
             },
-            What::Missing => format!("key `{last}` is missing{inside}"),
+            What::Missing { expected } => format!("key `{last}` is missing{inside}, expected {expected}"),
             What::Type { expected, got } if self.path.is_empty() => format!("expected {expected}, got {got}"),
             What::Type { expected, got } => {
                 format!("`{}`: expected {expected}, got {got}", self.path.join("."))
             }
+            What::Twice { got } => format!("`{parent}`: {got} is there twice"),
         }
     }
 
@@ -159,7 +169,12 @@ impl<'s> Checker<'s> {
         match value {
             Value::Object(map) => self.object(map, schema, path, out),
             Value::Array(items) => {
+                let unique = schema.get("uniqueItems") == Some(&Value::Bool(true));
                 for (i, item) in items.iter().enumerate() {
+                    if unique && items[..i].contains(item) {
+                        let path = path.iter().cloned().chain([i.to_string()]).collect();
+                        out.push(Problem { path, what: What::Twice { got: describe_value(item) } });
+                    }
                     let prefix = schema.get("prefixItems").and_then(|p| p.get(i));
                     let Some(sub) = prefix.or(schema.get("items")) else { continue };
                     path.push(i.to_string());
@@ -197,7 +212,9 @@ impl<'s> Checker<'s> {
         for key in required.filter_map(Value::as_str).filter(|k| !map.contains_key(*k)) {
             let mut at = path.clone();
             at.push(key.to_owned());
-            out.push(Problem { path: at, what: What::Missing });
+            let sub = properties.and_then(|p| p.get(key));
+            let expected = sub.map_or("a value".to_owned(), |sub| self.describe(self.resolve(sub)));
+            out.push(Problem { path: at, what: What::Missing { expected } });
         }
     }
 
@@ -216,11 +233,28 @@ impl<'s> Checker<'s> {
                 best = Some(found);
             }
         }
+        if let Some(unknown) = self.no_branch_has(value, branches, path) {
+            return out.push(unknown);
+        }
         out.extend(best.unwrap_or_else(|| {
             let words: Vec<String> = branches.iter().map(|b| self.describe(self.resolve(b))).collect();
             let what = What::Type { expected: alternatives(words), got: describe_value(value) };
             vec![Problem { path: path.clone(), what }]
         }));
+    }
+
+    /// Of alternatives that are mappings (`{root: …}`, `{synth: …}`), the first key that is in none of them: the
+    /// keys of all are valid there, and none is missing.
+    fn no_branch_has(&self, value: &Value, branches: &'s [Value], path: &[String]) -> Option<Problem> {
+        let keys = |branch| self.resolve(branch).get("properties")?.as_object().map(|p| p.keys().cloned());
+        let mappings: Vec<_> = branches.iter().filter_map(keys).collect();
+        if mappings.len() < 2 {
+            return None;
+        }
+        let valid: Vec<String> = mappings.into_iter().flatten().collect();
+        let unknown = value.as_object()?.keys().find(|key| !valid.contains(key))?;
+        let path = path.iter().chain([unknown]).cloned().collect();
+        Some(Problem { path, what: What::UnknownKey { valid } })
     }
 
     /// Type, constants and bounds of the value itself, not of what it contains.
@@ -248,7 +282,10 @@ impl<'s> Checker<'s> {
         });
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         let within = value.as_f64().is_none_or(|x| {
-            bound("minimum").is_none_or(|low| x >= low) && bound("maximum").is_none_or(|high| x <= high)
+            bound("minimum").is_none_or(|low| x >= low)
+                && bound("maximum").is_none_or(|high| x <= high)
+                && bound("exclusiveMinimum").is_none_or(|low| x > low)
+                && bound("exclusiveMaximum").is_none_or(|high| x < high)
         });
         let count = |key: &str| schema.get(key).and_then(Value::as_u64);
         let length = value.as_array().is_none_or(|a| {
@@ -287,11 +324,16 @@ impl<'s> Checker<'s> {
             },
             "integer" | "number" => {
                 let noun = if t == "integer" { "a whole number" } else { "a number" };
-                let low = schema.get("minimum").map(|m| format!(" of at least {m}"));
-                let high = schema.get("maximum").map(|m| format!(" of at most {m}"));
                 // uint64's own maximum tells the reader nothing
-                let high = high.filter(|_| schema.get("maximum").and_then(Value::as_f64) < Some(1e9));
-                format!("{noun}{}{}", low.unwrap_or_default(), high.unwrap_or_default())
+                let bound = |key: &str| schema.get(key).and_then(Value::as_f64).filter(|x| *x < 1e9);
+                let words = [
+                    bound("minimum").map(|x| format!("of at least {x}")),
+                    bound("exclusiveMinimum").map(|x| format!("above {x}")),
+                    bound("maximum").map(|x| format!("of at most {x}")),
+                    bound("exclusiveMaximum").map(|x| format!("below {x}")),
+                ];
+                let words: Vec<String> = words.into_iter().flatten().collect();
+                format!("{noun} {}", words.join(" and ")).trim_end().to_owned()
             }
             other => other.to_owned(),
         };
@@ -345,11 +387,28 @@ mod tests {
         clip: Option<f64>,
         kind: Kind,
         init: From,
+        data: Data,
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        blr: f64,
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+        share: f64,
+        #[schemars(extend("uniqueItems" = true))]
+        seeds: Vec<u64>,
     }
 
     impl Default for Recipe {
         fn default() -> Self {
-            Self { epochs: 1, betas: [0.9, 0.95], clip: None, kind: Kind::Ema, init: From::Random }
+            Self {
+                epochs: 1,
+                betas: [0.9, 0.95],
+                clip: None,
+                kind: Kind::Ema,
+                init: From::Random,
+                data: Data::Root(String::new()),
+                blr: 1.0,
+                share: 0.0,
+                seeds: Vec::new(),
+            }
         }
     }
 
@@ -371,6 +430,14 @@ mod tests {
         Pretrain { name: String },
     }
 
+    #[derive(JsonSchema, serde::Deserialize, serde::Serialize)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+    #[allow(dead_code)]
+    enum Data {
+        Root(String),
+        Synth { size: usize },
+    }
+
     fn messages(value: &Value) -> Vec<String> {
         let schema = schemars::generate::SchemaSettings::draft2020_12()
             .into_generator()
@@ -390,7 +457,7 @@ mod tests {
             (
                 json!({"epoch": 3}),
                 vec![
-                    "unknown key `epoch`, did you mean `epochs`?|the keys are betas, clip, epochs, init, kind",
+                    "unknown key `epoch`, did you mean `epochs`?|the keys are betas, blr, clip, data, epochs, init, kind, seeds, share",
                 ],
             ),
             (
@@ -414,8 +481,20 @@ mod tests {
                 json!({"init": {"pretrain": {"nam": "x"}}}),
                 vec![
                     "unknown key `nam` in `init.pretrain`, did you mean `name`?|the keys of `init.pretrain` are name",
-                    "key `name` is missing in `init.pretrain`|",
+                    "key `name` is missing in `init.pretrain`, expected text|",
                 ],
+            ),
+            (
+                json!({"blr": 0, "share": 1, "seeds": [0, 1, 0]}),
+                vec![
+                    "`blr`: expected a number above 0, got the number 0|",
+                    "`seeds`: the number 0 is there twice|",
+                    "`share`: expected a number of at least 0 and below 1, got the number 1|",
+                ],
+            ),
+            (
+                json!({"data": {"rot": "x"}}),
+                vec!["unknown key `rot` in `data`, did you mean `root`?|the keys of `data` are root, synth"],
             ),
             (json!({"init": 3}), vec!["`init`: expected `random` or `{pretrain: …}`, got the number 3|"]),
         ] {

@@ -87,10 +87,10 @@ pub(crate) enum Repeat {
     Everything,
 }
 
-/// Seeds; at least one.
+/// Seeds; at least one, each once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub(crate) struct Seeds(#[schemars(length(min = 1))] pub(crate) Vec<u64>);
+pub(crate) struct Seeds(#[schemars(length(min = 1), extend("uniqueItems" = true))] pub(crate) Vec<u64>);
 
 impl Default for Seeds {
     fn default() -> Self {

@@ -6,6 +6,9 @@
 //! The layers are kept, because a message must name the file and line that the user wrote, and a
 //! relative path counts from the folder of the file that says it.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -91,6 +94,18 @@ pub(crate) enum LayerError {
     /// A file extends itself, directly or through others
     #[error("{0}: the files extend each other in a circle")]
     Cycle(String),
+    /// An override of a setting of something that is not there
+    #[error("-s {raw}: no {what} is called `{name}`\nhint: {hint}")]
+    NoName {
+        /// The argument
+        raw: String,
+        /// What it is about
+        what: &'static str,
+        /// The name
+        name: String,
+        /// The nearest, or all
+        hint: String,
+    },
     /// An override that is not `path=value`, or whose path leads nowhere
     #[error("-s {raw}: {what}\nhint: write it like `-s pretrain.mae.optim.epochs=5` or `-s seeds=[0,1]`")]
     Override {
@@ -116,6 +131,7 @@ pub(crate) fn load(source: &str, overrides: &[String]) -> Result<Layers, LayerEr
         if o.path.len() > 2 && o.path[..2] == [EVERY.0, EVERY.1] {
             for_every(&mut merged, o, &value)?;
         } else {
+            check_name(&merged, o)?;
             set(&mut merged, o, value)?;
         }
     }
@@ -253,6 +269,30 @@ fn for_every(merged: &mut Value, o: &Override, value: &Value) -> Result<(), Laye
     Ok(())
 }
 
+/// A setting inside a named part needs that part: a slip in its name would add another one, with all defaults. A
+/// whole part (`-s heads.mine={plugin: linear}`) may be new.
+fn check_name(merged: &Value, o: &Override) -> Result<(), LayerError> {
+    let [section, name, _, ..] = o.path.as_slice() else { return Ok(()) };
+    let what = match section.as_str() {
+        "pretrain" => "pre-training run",
+        "models" => "model",
+        "heads" => "head",
+        _ => return Ok(()),
+    };
+    let part = merged.get(section).and_then(Value::as_object);
+    if part.is_some_and(|map| map.contains_key(name)) {
+        return Ok(());
+    }
+    let names: Vec<String> =
+        part.into_iter().flat_map(Map::keys).filter(|name| *name != EVERY.1).cloned().collect();
+    let hint = match check::nearest(name, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => format!("there is none; `-s {section}.{name}={{…}}` adds one"),
+        None => format!("there are {}; `-s {section}.{name}={{…}}` adds one", names.join(", ")),
+    };
+    Err(LayerError::NoName { raw: o.raw.clone(), what, name: name.clone(), hint })
+}
+
 /// Mappings merge key by key; anything else replaces.
 pub(crate) fn merge(base: &mut Value, over: &Value) {
     merge_at(base, over, &mut Vec::new());
@@ -358,6 +398,21 @@ impl Layers {
         self.files.last().map_or_else(String::new, |l| l.name.clone())
     }
 
+    /// Like [`Layers::whereis`] for a mistake somewhere in the value at `path`: the override that reaches into it, if
+    /// just one does.
+    pub(crate) fn whereabouts(&self, path: &[String]) -> String {
+        let every = |i: usize| i == 1 && path[0] == EVERY.0;
+        let within = |o: &&Override| {
+            let same = |(i, key): (usize, &String)| *key == o.path[i] || (every(i) && o.path[i] == EVERY.1);
+            o.path.len() > path.len() && path.iter().enumerate().all(same)
+        };
+        let mut inside = self.overrides.iter().filter(within);
+        match (inside.next(), inside.next()) {
+            (Some(o), None) => format!("-s {}", o.raw),
+            _ => self.whereis(path),
+        }
+    }
+
     /// The folder from which a relative file name at `path` counts: that of the file which says it, or
     /// the current one for an override or a preset.
     pub(crate) fn folder(&self, path: &[&str]) -> PathBuf {
@@ -411,128 +466,4 @@ pub(crate) fn get<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
         Value::Array(list) => key.parse::<usize>().ok().and_then(|i| list.get(i)),
         _ => None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn files(list: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in list {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
-    fn load_in(dir: &tempfile::TempDir, name: &str, over: &[&str]) -> Result<Layers, LayerError> {
-        let over: Vec<String> = over.iter().map(|s| (*s).to_owned()).collect();
-        load(dir.path().join(name).to_str().unwrap(), &over)
-    }
-
-    #[test]
-    fn files_compose_and_every_key_knows_its_origin() {
-        let dir = files(&[
-            ("a.yaml", "name: a\nopt:\n  x: 1\n  y: [1, 2]\n"),
-            ("sub/b.yaml", "extends: ../a.yaml\nopt: {y: [3]}\ndata: d\n"),
-            ("c.yaml", "extends: [sub/b.yaml]\nopt:\n  z: null\n"),
-        ]);
-        let l = load_in(&dir, "c.yaml", &["opt.x=5", "new.deep=[a, b]", "opt.y.0=9"]).unwrap();
-        assert_eq!(
-            l.merged,
-            json!({"name": "a", "opt": {"x": 5, "y": [9], "z": null}, "data": "d", "new": {"deep": ["a", "b"]}})
-        );
-        let at = |p: &[&str]| l.whereis(&p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-        assert!(at(&["name"]).ends_with("a.yaml:1"));
-        assert!(at(&["opt", "z"]).ends_with("c.yaml:3"));
-        assert!(at(&["opt", "y"]).ends_with("sub/b.yaml:2"));
-        assert_eq!(at(&["opt", "x"]), "-s opt.x=5");
-        assert!(l.folder(&["data"]).ends_with("sub"));
-        assert_eq!(l.key_order(&["opt"]), ["x", "y", "z"]);
-    }
-
-    #[test]
-    fn another_alternative_replaces_the_first() {
-        let dir = files(&[
-            ("a.yaml", "data: {synth: {seed: 3}}\nmodels: {x: {init: random}}\n"),
-            ("b.yaml", "extends: a.yaml\ndata: {root: here}\nmodels: {x: {init: {pretrain: p}}}\n"),
-        ]);
-        let l = load_in(&dir, "b.yaml", &[]).unwrap();
-        assert_eq!(l.merged["data"], json!({"root": "here"}));
-        assert_eq!(l.merged["models"]["x"]["init"], json!({"pretrain": "p"}));
-        let l = load_in(&dir, "a.yaml", &["data.root=there", "models.x.init.checkpoint=f"]).unwrap();
-        assert_eq!(l.merged["data"], json!({"root": "there"}));
-        assert_eq!(l.merged["models"]["x"]["init"], json!({"checkpoint": "f"}));
-        let l = load_in(&dir, "a.yaml", &["data.synth.size=32"]).unwrap();
-        assert_eq!(l.merged["data"], json!({"synth": {"seed": 3, "size": 32}}));
-    }
-
-    #[test]
-    fn a_star_speaks_of_every_run() {
-        let dir = files(&[
-            ("a.yaml", "pretrain:\n  x: {sim: {target: ema}, n: 1}\n  off: {sim: null}\n"),
-            ("star.yaml", "pretrain:\n  '*': {sim: {target: frozen}, region: batch}\n"),
-            (
-                "c.yaml",
-                "extends: [a.yaml, star.yaml]\npretrain:\n  late: {region: image}\n  x: {sim: {rep: 2}}\n",
-            ),
-        ]);
-        let l = load_in(&dir, "c.yaml", &["pretrain.*.n=7", "pretrain.x.n=8"]).unwrap();
-        assert_eq!(
-            l.merged["pretrain"],
-            json!({
-                "x": {"sim": {"target": "frozen", "rep": 2}, "n": 8, "region": "batch"},
-                "off": {"sim": null, "n": 7, "region": "batch"},
-                "late": {"sim": {"target": "frozen"}, "n": 7, "region": "image"},
-            })
-        );
-        let at = |p: &[&str]| l.whereis(&p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-        assert!(at(&["pretrain", "x", "sim", "target"]).contains(".yaml"));
-        assert!(at(&["pretrain", "x", "region"]).ends_with("star.yaml:2"));
-        assert_eq!(at(&["pretrain", "off", "n"]), "-s pretrain.*.n=7");
-        let message = load_in(&dir, "star.yaml", &["pretrain.*.n=7"]).unwrap_err().to_string();
-        assert!(message.contains("no pre-training run"), "{message}");
-    }
-
-    #[test]
-    fn circles_missing_files_and_bad_overrides_are_errors() {
-        let dir = files(&[
-            ("a.yaml", "extends: b.yaml\n"),
-            ("b.yaml", "x: 1\nextends: ./a.yaml\n"),
-            ("c.yaml", "extends: 3\n"),
-            ("d.yaml", "extends: nowhere.yaml\n"),
-            ("e.yaml", "- 1\n"),
-            ("f.yaml", "a: 1\nl: [1]\n"),
-        ]);
-        for (name, over, needle) in [
-            ("a.yaml", "x=1", "in a circle"),
-            ("c.yaml", "x=1", "c.yaml:1: `extends` is neither"),
-            ("d.yaml", "x=1", "nowhere.yaml"),
-            ("e.yaml", "x=1", "expected a mapping"),
-            ("f.yaml", "x", "there is no `=`"),
-            ("f.yaml", "a.b=1", "`a` is a single value"),
-            ("f.yaml", "l.1=1", "`l` is a list of 1"),
-            ("f.yaml", "l..=1", "empty part"),
-        ] {
-            let message = load_in(&dir, name, &[over]).unwrap_err().to_string();
-            assert!(message.contains(needle), "{name}: {message}");
-        }
-        let message = load("preset:dem", &[]).unwrap_err().to_string();
-        assert!(message.contains("did you mean `demo`"), "{message}");
-    }
-
-    #[test]
-    fn an_override_that_should_be_text_becomes_text() {
-        let dir = files(&[("a.yaml", "name: x\n")]);
-        let schema =
-            json!({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}});
-        let mut l = load_in(&dir, "a.yaml", &["name=7"]).unwrap();
-        assert_eq!(l.check(&schema), []);
-        assert_eq!(l.merged["name"], "7");
-        let mut l = load_in(&dir, "a.yaml", &["n=x"]).unwrap();
-        assert_eq!(l.check(&schema).len(), 1);
-    }
 }

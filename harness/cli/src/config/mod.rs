@@ -10,6 +10,8 @@ mod layers;
 mod presets;
 mod yaml;
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,8 +19,8 @@ use serde_json::Value;
 
 pub(crate) use check::{Problem, check as check_schema, nearest};
 pub(crate) use experiment::{DataSource, Experiment, Filter, Init, Model, Repeat, Rules};
-pub(crate) use layers::{Layers, merge};
-pub(crate) use yaml::print as print_yaml;
+pub(crate) use layers::{Layers, get, merge};
+pub(crate) use yaml::{print as print_yaml, print_with as print_yaml_with};
 
 /// At most this many mistakes are printed; the rest is counted.
 const SHOWN: usize = 5;
@@ -64,7 +66,7 @@ pub(crate) fn load(source: &str, overrides: &[String]) -> Result<Loaded> {
     experiment.models.reorder(&layers.key_order(&["models"]));
     experiment.heads.reorder(&layers.key_order(&["heads"]));
     if experiment.name.is_empty() {
-        let stem = std::path::Path::new(source.trim_start_matches("preset:")).file_stem();
+        let stem = Path::new(source.trim_start_matches("preset:")).file_stem();
         experiment.name = stem.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     }
     Ok(Loaded { experiment, layers })
@@ -84,7 +86,24 @@ pub(crate) fn report(layers: &Layers, problems: &[Problem]) -> anyhow::Error {
     anyhow!(lines.join("\n"))
 }
 
-/// `base` with the changes of a mapping whose keys and types must be those of `base`; `at` is its place.
+/// Every mistake in a file of another kind, such as a protocol, against its schema.
+///
+/// # Errors
+/// There is one, or the file cannot be read.
+pub(crate) fn check_file(path: &Path, schema: &Value) -> Result<()> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
+    let value = yaml::parse(&name, &text)?;
+    let problems = check_schema(&value, schema);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let file = layers::Layer { name, folder: PathBuf::new(), text, value: value.clone() };
+    Err(report(&Layers { files: vec![file], overrides: Vec::new(), merged: value }, &problems))
+}
+
+/// `base` with the changes of a mapping whose keys and types must be those of `base`; `at` is its place. For types
+/// that bring no schema of their own.
 ///
 /// # Errors
 /// Keys or types that `base` does not have, with their lines.
@@ -94,9 +113,23 @@ pub(crate) fn changed<T: Serialize + DeserializeOwned>(
     layers: &Layers,
     at: &[&str],
 ) -> Result<T> {
+    changed_as(base, changes, &check::schema_like(&serde_json::to_value(base)?), layers, at)
+}
+
+/// The same for a type with a schema.
+///
+/// # Errors
+/// Keys, types or bounds that do not fit `schema`, with their lines.
+pub(crate) fn changed_as<T: Serialize + DeserializeOwned>(
+    base: &T,
+    changes: &serde_json::Map<String, Value>,
+    schema: &Value,
+    layers: &Layers,
+    at: &[&str],
+) -> Result<T> {
     let mut value = serde_json::to_value(base)?;
     let changes = Value::Object(changes.clone());
-    let problems: Vec<Problem> = check_schema(&changes, &check::schema_like(&value))
+    let problems: Vec<Problem> = check_schema(&changes, schema)
         .into_iter()
         .map(|p| Problem { path: at.iter().map(|s| (*s).to_owned()).chain(p.path).collect(), what: p.what })
         .collect();

@@ -13,6 +13,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 use serde_yaml as yaml;
 use serde_yaml::with::singleton_map_recursive;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Largest accepted file: the biggest experiment one would write by hand is a few kilobytes.
@@ -38,7 +39,7 @@ pub(crate) enum YamlError {
         bytes: usize,
     },
     /// YAML that has no JSON counterpart
-    #[error("{name}: {what} at `{path}`\nhint: {hint}")]
+    #[error("{name}: {what}{}\nhint: {hint}", at(.path))]
     Unsupported {
         /// File name
         name: String,
@@ -51,12 +52,23 @@ pub(crate) enum YamlError {
     },
 }
 
+/// The place of a value, for messages; nothing for the top.
+fn at(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" at `{path}`") }
+}
+
 /// One document as a JSON value. An empty text gives `null`.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Value, YamlError> {
     if text.len() > MAX_BYTES {
         return Err(YamlError::TooLarge { name: name.into(), bytes: text.len() });
     }
-    let syntax = |e: yaml::Error| YamlError::Syntax { name: name.into(), message: e.to_string() };
+    let syntax = |e: yaml::Error| {
+        let message = e.to_string();
+        // the parser notices a repeated key too late to know where it was
+        let line = if message.contains("duplicate entry") { repeated(text) } else { None };
+        let name = line.map_or(name.to_owned(), |line| format!("{name}:{line}"));
+        YamlError::Syntax { name, message }
+    };
     let mut value: yaml::Value = yaml::from_str(text).map_err(syntax)?;
     value.apply_merge().map_err(syntax)?;
     convert(name, &value, &mut Vec::new())
@@ -86,6 +98,35 @@ pub(crate) fn print(value: &impl serde::Serialize) -> String {
     match written {
         Ok(()) => String::from_utf8_lossy(&text).into_owned(),
         Err(e) => format!("# cannot be shown: {e}\n"),
+    }
+}
+
+/// [`print`] with keys that types leave out while they have their defaults, put back: `(path, key, value)`, where `*` in
+/// a path stands for every key.
+pub(crate) fn print_with(value: &impl serde::Serialize, left_out: &[(&[&str], &str, Value)]) -> String {
+    let Ok(mut whole) = singleton_map_recursive::serialize(value, yaml::value::Serializer) else {
+        return print(value);
+    };
+    for (path, key, value) in left_out {
+        if let Ok(value) = yaml::to_value(value) {
+            put_back(&mut whole, path, key, &value);
+        }
+    }
+    print(&whole)
+}
+
+fn put_back(at: &mut yaml::Value, path: &[&str], key: &str, value: &yaml::Value) {
+    let Some(map) = at.as_mapping_mut() else { return };
+    match path.split_first() {
+        None => {
+            map.entry(key.into()).or_insert_with(|| value.clone());
+        }
+        Some((&"*", rest)) => map.values_mut().for_each(|below| put_back(below, rest, key, value)),
+        Some((head, rest)) => {
+            if let Some(below) = map.get_mut(*head) {
+                put_back(below, rest, key, value);
+            }
+        }
     }
 }
 
@@ -137,6 +178,86 @@ pub(crate) fn locate(text: &str, path: &[String]) -> Option<usize> {
         return None;
     }
     error.location().map(|l| l.line())
+}
+
+/// Line (from 1) of the first key that its mapping has already.
+fn repeated(text: &str) -> Option<usize> {
+    let error = Once.deserialize(yaml::Deserializer::from_str(text)).err()?;
+    if !error.to_string().contains(REPEATED) {
+        return None;
+    }
+    error.location().map(|l| l.line())
+}
+
+const REPEATED: &str = "facebench: again";
+
+/// Walks everything and fails with [`REPEATED`] at the second of two equal keys of a mapping.
+struct Once;
+
+impl<'de> DeserializeSeed<'de> for Once {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Once {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("anything")
+    }
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Once)?.is_some() {}
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = BTreeSet::new();
+        while map.next_key_seed(Fresh(&mut seen))?.is_some() {
+            map.next_value_seed(Once)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes note of one key; fails with [`REPEATED`] on one that was there.
+struct Fresh<'s>(&'s mut BTreeSet<String>);
+
+impl<'de> DeserializeSeed<'de> for Fresh<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Fresh<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<(), E> {
+        if self.0.insert(key.to_owned()) { Ok(()) } else { Err(E::custom(REPEATED)) }
+    }
 }
 
 const FOUND: &str = "facebench: here";
@@ -277,11 +398,14 @@ mod tests {
             ("a: [!tag x]", "the tag !tag at `a.0`"),
             ("a: 1\n---\nb: 2", "more than one document"),
             ("a: 1\na: 2", "duplicate entry"),
+            (".nan", "f.yaml: the number .nan\nhint"),
             ("a: [", "line 2"),
         ] {
             let message = parse("f.yaml", text).unwrap_err().to_string();
-            assert!(message.contains(needle) && message.starts_with("f.yaml: "), "{text}: {message}");
+            assert!(message.contains(needle) && message.starts_with("f.yaml:"), "{text}: {message}");
         }
+        let twice = "a: 1\nm:\n  k: 1\n  l: [{x: 1}]\n  k: 2\n";
+        assert!(parse("f.yaml", twice).unwrap_err().to_string().starts_with("f.yaml:5: "));
         let big = format!("a: {}", "x".repeat(MAX_BYTES));
         assert!(parse("f.yaml", &big).unwrap_err().to_string().contains("at most 262144"));
     }
@@ -292,6 +416,16 @@ mod tests {
         assert_eq!(
             v,
             serde_json::json!({"i": 3, "f": 1e-4, "n": -2, "no": "no", "octal": "0755", "yes": "true"})
+        );
+    }
+
+    #[test]
+    fn what_types_leave_out_is_printed_where_it_belongs() {
+        let value = serde_json::json!({"runs": {"b": {"x": 1}, "c": {"p": 7, "x": 2}}});
+        let text = print_with(&value, &[(&["runs", "*"], "p", 3.into()), (&["heads", "*"], "p", 3.into())]);
+        assert_eq!(
+            parse("f", &text).unwrap(),
+            serde_json::json!({"runs": {"b": {"p": 3, "x": 1}, "c": {"p": 7, "x": 2}}})
         );
     }
 

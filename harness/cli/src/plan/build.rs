@@ -4,11 +4,12 @@
 //! combination a tuning and a scoring unit. Two combinations that come to the same digest share one unit.
 //! Everything that can be wrong is found here, before anything runs.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use facebench_host::{Kind, Plugins};
+use facebench_engine::checkpoint;
+use facebench_host::{Kind, Plugins, Purpose};
 use facebench_protocols::{Fold, PluginStamp, Protocol, Selection};
 use facebench_train::spec::{
     Component, MaskingSpec, MissingParsing, ObjectiveKind, PretrainData, PretrainSpec, ScoreSpec, TuneSpec,
@@ -16,11 +17,12 @@ use facebench_train::spec::{
 };
 use serde_json::{Value, json};
 
-use super::data::{self, DataPlan, Generate, Root};
+use super::data::{self, DataPlan, Generate, Root, datasets};
 use super::estimate::{Estimate, estimate};
+use super::sound::{self, Known};
 use super::{Cell, Labels, Plan, Scoring, Task, Tuning, Unit, resolve};
 use crate::config::{DataSource, Filter, Init, Loaded, Model, Repeat, Rules};
-use crate::store;
+use crate::{fail, store};
 
 /// The masking plugin that `on_missing: random` falls back to.
 const FALLBACK: &str = "random";
@@ -40,6 +42,7 @@ pub(crate) fn build(mut loaded: Loaded, plugins: &Plugins) -> Result<Plan> {
     check_names(&loaded, &protocols)?;
     let mut b = Builder::new(&loaded, plugins)?;
     let wanted = b.pretrain_names();
+    b.survey(&wanted, &protocols)?;
     for (name, spec) in loaded.experiment.pretrain.iter().filter(|(n, _)| wanted.contains(n)) {
         let repeats: &[u64] = match loaded.experiment.repeat {
             Repeat::Tuning => &[0],
@@ -54,14 +57,15 @@ pub(crate) fn build(mut loaded: Loaded, plugins: &Plugins) -> Result<Plan> {
             b.fold(protocol, fold)?;
         }
     }
-    let Builder { units, cells, data, costs, .. } = b;
+    let Builder { units, cells, data, costs, absent, unready, .. } = b;
     if units.iter().all(|u| matches!(u.task, Task::Data(_))) {
         return Err(anyhow!(
             "nothing to run: no combination of model, head and protocol is left\nhint: give `models`, `heads` and `protocols`, and look at `only` and `skip`"
         ));
     }
     loaded.experiment.pretrain.retain(|name| wanted.iter().any(|w| w == name));
-    Ok(Plan { experiment: loaded.experiment, units, cells, protocols, data, costs })
+    let unready = unready.into_iter().collect();
+    Ok(Plan { experiment: loaded.experiment, units, cells, protocols, data, costs, absent, unready })
 }
 
 fn protocols(loaded: &Loaded) -> Result<Vec<Protocol>> {
@@ -132,6 +136,10 @@ struct Builder<'e> {
     runs: BTreeMap<(String, u64), Trained>,
     /// Digests of checkpoint files, read once
     checkpoints: BTreeMap<PathBuf, String>,
+    /// What is known of networks
+    known: Known,
+    absent: BTreeSet<PathBuf>,
+    unready: BTreeSet<String>,
 }
 
 impl<'e> Builder<'e> {
@@ -146,6 +154,9 @@ impl<'e> Builder<'e> {
             costs: BTreeMap::new(),
             runs: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
+            known: Known::default(),
+            absent: BTreeSet::new(),
+            unready: BTreeSet::new(),
         };
         if let DataSource::Root(folder) = &loaded.experiment.data {
             let path = loaded.layers.folder(&["data", "root"]).join(folder);
@@ -201,6 +212,48 @@ impl<'e> Builder<'e> {
             .collect()
     }
 
+    /// Looks at all data sets that the plan reads, so that everything that is missing is told at once.
+    fn survey(&mut self, runs: &[String], protocols: &[Protocol]) -> Result<()> {
+        let Some(mut root) = self.root.take() else { return Ok(()) };
+        let mut faults: Vec<String> = Vec::new();
+        let mut note = |error: anyhow::Error| {
+            let text = fail::message(&error);
+            if !faults.contains(&text) {
+                faults.push(text);
+            }
+        };
+        for (name, spec) in self.loaded.experiment.pretrain.iter().filter(|(n, _)| runs.contains(n)) {
+            let place = self.loaded.layers.whereis(&["pretrain".into(), name.clone(), "data".into()]);
+            for set in &spec.data.sets {
+                root.faces(set).err().map(|e| e.context(place.clone())).into_iter().for_each(&mut note);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (protocol, fold) in protocols.iter().flat_map(|p| p.folds.iter().map(move |f| (p, f))) {
+            let ids =
+                if self.combinations(protocol, fold).is_empty() { BTreeSet::new() } else { datasets(fold) };
+            for id in ids.into_iter().filter(|id| seen.insert(id.clone())) {
+                let place = format!("protocol `{}`, fold {}", protocol.id, fold.name);
+                root.set(&id).err().map(|e| e.context(place)).into_iter().for_each(&mut note);
+            }
+        }
+        self.root = Some(root);
+        let nothing = self.root.as_ref().is_some_and(Root::is_empty);
+        if let (Some(first), true) = (faults.first(), nothing || faults.len() == 1) {
+            return Err(anyhow!(first.clone()));
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        // each has a hint of its own, and together they would hide the list
+        let lines = faults.iter().flat_map(|f| f.lines()).filter(|l| !l.starts_with("hint: "));
+        let list: Vec<&str> = lines.collect();
+        Err(anyhow!(
+            "{}\nhint: `facebench data list` says how each data set is laid out and where it comes from",
+            list.join("\n")
+        ))
+    }
+
     fn pretrain(&mut self, name: &str, spec: &PretrainSpec, repetition: u64) -> Result<()> {
         let l = &self.loaded.layers;
         let b = &spec.backbone;
@@ -231,12 +284,17 @@ impl<'e> Builder<'e> {
             seed: spec.seed + repetition,
             ..spec.clone()
         };
-        let data = match &self.root {
-            Some(root) => root
-                .pretrain(&spec.data)
-                .with_context(|| l.whereis(&["pretrain".into(), name.into(), "data".into()]))?,
-            None => Value::Null,
+        let place = |part: &str| l.whereabouts(&["pretrain".into(), name.into(), part.into()]);
+        let at =
+            |key: &str| ["pretrain", name].into_iter().chain(key.split('.')).map(str::to_owned).collect();
+        sound::faults(&spec.validate(), l, at)?;
+        let (data, unmapped) = match &mut self.root {
+            Some(root) => root.pretrain(&spec.data).with_context(|| place("data"))?,
+            None => (Value::Null, 0),
         };
+        let at = ["pretrain", name, "backbone"];
+        let info = self.known.backbone(&spec.backbone, Purpose::Pretrain, self.plugins, l, &at)?.clone();
+        sound::pretraining(&spec, &info, !dino, unmapped, self.plugins, (l, name))?;
         let identity = json!({"spec": spec, "data": data});
         let labels = Labels { pretraining: name.to_owned(), seed: spec.seed, ..Labels::default() };
         let label = match self.loaded.experiment.repeat {
@@ -254,7 +312,9 @@ impl<'e> Builder<'e> {
         }
         draft.labels = labels;
         let images = self.images(&spec, &draft.identity["data"]);
-        let info = self.plugins.backbone_info(&spec.backbone.plugin, &spec.backbone.json())?;
+        let made = data::made(&spec.data, &self.loaded.experiment.data).with_context(|| place("data"));
+        self.unless_open(made)?;
+        self.unless_open(sound::updates(&spec, images).with_context(|| place("optim")))?;
         let cost = estimate(&spec, &info, images);
         let unit = self.unit(draft);
         if !dino {
@@ -265,6 +325,19 @@ impl<'e> Builder<'e> {
         let trained = Trained { unit, backbone, plugins: vec![stamp], recipe: store::digest(&recipe) };
         self.runs.insert((name.to_owned(), repetition), trained);
         Ok(())
+    }
+
+    /// A mistake in what the data are is told when the experiment says where they come from; until then (a recipe that
+    /// is looked at) it only keeps the plan from running.
+    fn unless_open(&mut self, checked: Result<()>) -> Result<()> {
+        match checked {
+            Err(error) if self.loaded.layers.merged.get("data").is_none() => {
+                let hint = "hint: `-s data.root=DIR` says where the data sets are";
+                self.unready.insert(format!("{}\n{hint}", fail::message(&error)));
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// How many images an epoch has, as far as that is known before the data are made.
@@ -284,29 +357,35 @@ impl<'e> Builder<'e> {
 
     /// All combinations of one fold.
     fn fold(&mut self, protocol: &Protocol, fold: &Fold) -> Result<()> {
+        let all = self.combinations(protocol, fold);
+        // a fold that nobody runs need not have its data
+        let data = match &mut self.root {
+            Some(root) if !all.is_empty() => {
+                root.fold(fold).with_context(|| format!("protocol `{}`, fold {}", protocol.id, fold.name))?
+            }
+            _ => Value::Null,
+        };
+        for (model, head, seed) in all {
+            self.cell(protocol, fold, model, head, seed, &data)?;
+        }
+        Ok(())
+    }
+
+    /// Models, heads and seeds that meet in a fold.
+    fn combinations(&self, protocol: &Protocol, fold: &Fold) -> Vec<((&'e str, &'e Model), &'e str, u64)> {
         let e = &self.loaded.experiment;
-        let mut read: Option<Value> = None;
+        let mut all = Vec::new();
         for (model_name, model) in e.models.iter() {
             for (head_name, _) in e.heads.iter() {
                 for seed in &e.seeds.0 {
                     let fits = |f: &Filter| f.fits(model_name, head_name, &protocol.id, &fold.name, *seed);
-                    if (!e.only.is_empty() && !e.only.iter().any(fits)) || e.skip.iter().any(fits) {
-                        continue;
+                    if (e.only.is_empty() || e.only.iter().any(fits)) && !e.skip.iter().any(fits) {
+                        all.push(((model_name.as_str(), model), head_name.as_str(), *seed));
                     }
-                    // a fold that nobody runs need not have its data
-                    let data = match (&read, &mut self.root) {
-                        (Some(data), _) => data.clone(),
-                        (None, None) => Value::Null,
-                        (None, Some(root)) => root
-                            .fold(fold)
-                            .with_context(|| format!("protocol `{}`, fold {}", protocol.id, fold.name))?,
-                    };
-                    read = Some(data.clone());
-                    self.cell(protocol, fold, (model_name, model), head_name, *seed, &data)?;
                 }
             }
         }
-        Ok(())
+        all
     }
 
     fn cell(
@@ -329,7 +408,18 @@ impl<'e> Builder<'e> {
         if rules.is_empty() {
             rules.push(protocol.selection);
         }
-        let recipe = resolve::recipe(&head.recipe, e.recipes.get(&protocol.id), &protocol.id, l)?;
+        let changes = e.recipes.get(&protocol.id);
+        let recipe = resolve::recipe(&head.recipe, changes, &protocol.id, l)?;
+        let trains = self.known.head((head_name, &component), &start.backbone, self.plugins, l)?;
+        sound::faults(&recipe.validate(trains), l, |key| {
+            let of_protocol = changes.is_some_and(|c| c.contains_key(key));
+            let at = if of_protocol {
+                vec!["recipes", &protocol.id, key]
+            } else {
+                vec!["heads", head_name, "recipe", key]
+            };
+            at.into_iter().map(str::to_owned).collect()
+        })?;
         let spec = TuneSpec {
             backbone: start.backbone,
             init: start.init,
@@ -410,9 +500,11 @@ impl<'e> Builder<'e> {
                 place("init")
             )
         };
+        let at = ["models", name, "backbone"];
         match &model.init {
             Init::Random => {
                 let (backbone, stamp) = own.ok_or_else(need)?;
+                self.known.backbone(&backbone, Purpose::Downstream, self.plugins, l, &at)?;
                 Ok(Start::new(backbone, vec![stamp], WeightsFrom::Random, "none"))
             }
             Init::Pretrain(run) => {
@@ -422,6 +514,7 @@ impl<'e> Builder<'e> {
                     trained.cloned().ok_or_else(|| anyhow!("no pre-training run `{run}`"))?;
                 // one's own settings may differ (drop path, input size); loading is strict about the rest
                 let (backbone, plugins) = own.map_or((backbone, plugins), |(c, stamp)| (c, vec![stamp]));
+                self.known.backbone(&backbone, Purpose::Downstream, self.plugins, l, &at)?;
                 // by digest, so that the run's name in this file changes nothing; without the seed, so that
                 // repetitions are one row. The unit's own digest is among the inputs
                 let init = WeightsFrom::Pretrain { name: store::short(&recipe).to_owned() };
@@ -431,11 +524,11 @@ impl<'e> Builder<'e> {
             }
             Init::Checkpoint(file) => {
                 let (backbone, stamp) = own.ok_or_else(need)?;
+                self.known.backbone(&backbone, Purpose::Downstream, self.plugins, l, &at)?;
                 let path = l.folder(&["models", name, "init", "checkpoint"]).join(file);
                 let sha256 = match self.checkpoints.get(&path) {
                     Some(known) => known.clone(),
-                    None => store::file_digest(&path)
-                        .with_context(|| format!("{}: {}: cannot be read", place("init"), path.display()))?,
+                    None => self.checkpoint(name, &path)?,
                 };
                 self.checkpoints.insert(path.clone(), sha256.clone());
                 let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
@@ -444,6 +537,28 @@ impl<'e> Builder<'e> {
                 Ok(start)
             }
         }
+    }
+}
+
+impl Builder<'_> {
+    /// Digest of a checkpoint. One that a preset names by way of example need not be there to plan with; it gets a
+    /// stand-in that says so.
+    fn checkpoint(&mut self, model: &str, path: &Path) -> Result<String> {
+        let init = ["models", model, "init"].map(str::to_owned);
+        let (place, shown) = (self.loaded.layers.whereabouts(&init), path.display());
+        if !path.exists() {
+            let what = format!(
+                "{place}: {shown}: no such checkpoint\nhint: `-s 'models.{model}.init.checkpoint=FILE'` says where it is"
+            );
+            if !place.starts_with("preset:") {
+                return Err(anyhow!(what));
+            }
+            self.absent.insert(path.to_owned());
+            self.unready.insert(what);
+            return Ok(format!("not there: {shown}"));
+        }
+        checkpoint::probe(path).with_context(|| place.clone())?;
+        store::file_digest(path).with_context(|| format!("{place}: {shown}: cannot be read"))
     }
 }
 

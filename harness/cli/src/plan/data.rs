@@ -108,6 +108,33 @@ fn listing(folder: &Path) -> Result<String> {
 pub(crate) struct Root {
     path: PathBuf,
     sets: BTreeMap<String, Value>,
+    /// Faces to pre-train on, and how many of them have no parsing map
+    faces: BTreeMap<String, (Value, usize)>,
+}
+
+/// What `data.synth` puts faces into, and `data.forge`.
+const SYNTH_FACES: [&str; 4] =
+    ["pretrain/synthfaces", "deepfakes_detection", "diffusion_facial_forgery", "MCIO"];
+const FORGE_FACES: [&str; 2] = ["pretrain", "forge"];
+
+/// Refuses sets of faces that the generated data root will not have.
+///
+/// # Errors
+/// There is one.
+pub(crate) fn made(data: &PretrainData, source: &DataSource) -> Result<()> {
+    let (what, folders) = match source {
+        DataSource::Root(_) => return Ok(()),
+        DataSource::Synth(_) => ("synth", SYNTH_FACES.as_slice()),
+        DataSource::Forge(_) => ("forge", FORGE_FACES.as_slice()),
+    };
+    let there = |set: &&String| folders.iter().any(|folder| Path::new(set).starts_with(folder));
+    match data.sets.iter().find(|set| !there(set)) {
+        None => Ok(()),
+        Some(set) => anyhow::bail!(
+            "`data.sets`: `data.{what}` makes no faces in `{set}`\nhint: it makes {}; other sets need `data.root`",
+            folders[0]
+        ),
+    }
 }
 
 impl Root {
@@ -122,7 +149,12 @@ impl Root {
                 path.display()
             );
         }
-        Ok(Self { path, sets: BTreeMap::new() })
+        Ok(Self { path, sets: BTreeMap::new(), faces: BTreeMap::new() })
+    }
+
+    /// Whether the folder is there and has nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     /// What stands for the data sets of a fold in a unit's identity.
@@ -130,38 +162,59 @@ impl Root {
     /// # Errors
     /// A data set is missing or broken.
     pub(crate) fn fold(&mut self, fold: &Fold) -> Result<Value> {
-        let mut identity = Vec::new();
-        for id in datasets(fold) {
-            if !self.sets.contains_key(&id) {
-                let manifest = readers::load(&self.path, &id)?;
-                let ids = DataStamp::of(&id, &manifest.samples, manifest.synthetic).sha256;
-                let files = sizes(manifest.samples.iter().map(|s| (s.id(), s.path.as_path())));
-                self.sets.insert(id.clone(), json!({"set": id, "ids": ids, "files": files}));
-            }
-            identity.push(self.sets[&id].clone());
-        }
-        Ok(Value::Array(identity))
+        datasets(fold).iter().map(|id| Ok(self.set(id)?.clone())).collect()
     }
 
-    /// The same for the faces of a pre-training run.
+    /// What stands for one data set.
+    ///
+    /// # Errors
+    /// It is missing or broken.
+    pub(crate) fn set(&mut self, id: &str) -> Result<&Value> {
+        if !self.sets.contains_key(id) {
+            let manifest = readers::load(&self.path, id)?;
+            let ids = DataStamp::of(id, &manifest.samples, manifest.synthetic).sha256;
+            let files = sizes(manifest.samples.iter().map(|s| (s.id(), s.path.as_path())));
+            self.sets.insert(id.to_owned(), json!({"set": id, "ids": ids, "files": files}));
+        }
+        Ok(&self.sets[id])
+    }
+
+    /// The same for the faces of a pre-training run, and how many of them are known to have no parsing map.
     ///
     /// # Errors
     /// A folder is missing or empty.
-    pub(crate) fn pretrain(&self, data: &PretrainData) -> Result<Value> {
-        let mut identity = Vec::new();
+    pub(crate) fn pretrain(&mut self, data: &PretrainData) -> Result<(Value, usize)> {
+        let (mut identity, mut unmapped) = (Vec::new(), 0);
         for set in &data.sets {
-            let folder = self.path.join(set);
-            if shard::is_shard(&folder) {
-                let shard = shard::Shard::open(&folder)?;
-                identity.push(json!({"set": set, "shard": shard.digest()}));
-                continue;
-            }
-            let items = readers::pretrain_folders(std::slice::from_ref(&folder))?.items;
-            let ids = DataStamp::digest(items.iter().map(|i| (i.id.clone(), u8::from(i.parsing.is_some()))));
-            let files = sizes(items.iter().map(|i| (i.id.clone(), i.image.as_path())));
-            identity.push(json!({"set": set, "ids": ids, "files": files, "images": items.len()}));
+            let (value, without) = self.faces(set)?;
+            identity.push(value.clone());
+            unmapped += without;
         }
-        Ok(Value::Array(identity))
+        // the first images may be the mapped ones
+        Ok((Value::Array(identity), if data.limit.is_some() { 0 } else { unmapped }))
+    }
+
+    /// What stands for one set of faces.
+    ///
+    /// # Errors
+    /// It is missing or empty.
+    pub(crate) fn faces(&mut self, set: &str) -> Result<&(Value, usize)> {
+        if !self.faces.contains_key(set) {
+            let folder = self.path.join(set);
+            let found = if shard::is_shard(&folder) {
+                let shard = shard::Shard::open(&folder)?;
+                (json!({"set": set, "shard": shard.digest()}), 0)
+            } else {
+                let items = readers::pretrain_folders(std::slice::from_ref(&folder))?.items;
+                let mapped = |i: &readers::PretrainItem| u8::from(i.parsing.is_some());
+                let ids = DataStamp::digest(items.iter().map(|i| (i.id.clone(), mapped(i))));
+                let files = sizes(items.iter().map(|i| (i.id.clone(), i.image.as_path())));
+                let without = items.iter().filter(|i| i.parsing.is_none()).count();
+                (json!({"set": set, "ids": ids, "files": files, "images": items.len()}), without)
+            };
+            self.faces.insert(set.to_owned(), found);
+        }
+        Ok(&self.faces[set])
     }
 }
 

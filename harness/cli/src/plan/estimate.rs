@@ -154,23 +154,23 @@ impl Estimate {
     /// Two lines for people. `speed` is operations per second.
     pub(crate) fn lines(&self, speed: Option<f64>) -> String {
         let mut text = format!(
-            "parameters {} ({} trained){}, {} images per update, {} tokens per image, {}FLOP per image, about {}B of memory\n",
+            "parameters {} ({} trained){}, {} images per update, {} tokens per image, {} per image, about {} of memory\n",
             si(self.online as f64),
             si(self.trained as f64),
             if self.target > 0 { format!(" + target {}", si(self.target as f64)) } else { String::new() },
             self.effective_batch,
             self.tokens,
-            si(self.flop_per_image),
-            si(self.memory)
+            unit(self.flop_per_image, "FLOP"),
+            unit(self.memory, "B")
         );
         match (self.images, self.updates, self.flop()) {
             (Some(images), Some(updates), Some(flop)) => {
                 let _ = write!(
                     text,
-                    "{} epochs of {images} images: {updates} updates, {} tokens, {}FLOP",
+                    "{} epochs of {images} images: {updates} updates, {} tokens, {}",
                     self.epochs,
                     si(updates as f64 * self.effective_batch as f64 * self.tokens as f64),
-                    si(flop)
+                    unit(flop, "FLOP")
                 );
                 if updates == 0 {
                     text += "; too few images for one update: lower `optim.effective_batch`";
@@ -186,7 +186,7 @@ impl Estimate {
             }
         }
         if let Some(speed) = speed {
-            let _ = write!(text, " (estimate at {}FLOP/s, measured here just now)", si(speed));
+            let _ = write!(text, " (estimate at {}, measured here just now)", unit(speed, "FLOP/s"));
         }
         text + "\n"
     }
@@ -218,14 +218,19 @@ impl Estimate {
     }
 }
 
-/// `86.4 M`: three digits and a prefix.
+/// `86.4 M`: three digits and a prefix; `272` needs none.
 fn si(x: f64) -> String {
+    unit(x, "").trim_end().to_owned()
+}
+
+/// `86.4 MB`: three digits, a prefix and a unit.
+fn unit(x: f64, unit: &str) -> String {
     const PREFIXES: [(f64, &str); 7] =
         [(1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (0.0, " ")];
     let (scale, prefix) = PREFIXES.into_iter().find(|(least, _)| x >= *least).unwrap_or((1.0, " "));
     let value = if scale > 0.0 { x / scale } else { x };
     let decimals = if value >= 100.0 || scale == 0.0 { 0 } else { 1 };
-    format!("{value:.decimals$}{prefix}")
+    format!("{value:.decimals$}{prefix}{unit}")
 }
 
 /// `3 h`, `12 days`.
@@ -285,6 +290,7 @@ mod tests {
         assert!((5e10..2e11).contains(&e.flop_per_image), "{}", e.flop_per_image);
         assert!(e.lines(Some(1e12)).contains("4096 images per update"));
         assert_eq!(time(1e6), "12 days");
-        assert_eq!((si(133_734_400.0), si(12.0)), ("134 M".into(), "12 ".into()));
+        assert_eq!((si(133_734_400.0), si(12.0)), ("134 M".into(), "12".into()));
+        assert_eq!((unit(36e9, "FLOP/s"), unit(12.0, "B")), ("36.0 GFLOP/s".into(), "12 B".into()));
     }
 }

@@ -11,9 +11,10 @@ mod data;
 mod estimate;
 mod print;
 mod resolve;
+mod sound;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use facebench_protocols::{PluginStamp, Protocol};
 use facebench_train::spec::{PretrainSpec, ScoreSpec, TuneSpec};
@@ -42,6 +43,10 @@ pub(crate) struct Plan {
     pub(crate) data: DataPlan,
     /// What pre-training units cost, by their index
     pub(crate) costs: BTreeMap<usize, Estimate>,
+    /// Checkpoints that are not there yet; units that start from them have no digest of their own
+    pub(crate) absent: BTreeSet<PathBuf>,
+    /// What must be put right before anything of this runs
+    pub(crate) unready: Vec<String>,
 }
 
 /// One combination of the matrix and the unit that scores it.
@@ -157,6 +162,27 @@ impl Unit {
 }
 
 impl Plan {
+    /// Refuses a plan that can be looked at, but not run.
+    ///
+    /// # Errors
+    /// Something that it needs is not there.
+    pub(crate) fn ready(&self) -> anyhow::Result<()> {
+        if self.unready.is_empty() { Ok(()) } else { anyhow::bail!(self.unready.join("\n")) }
+    }
+
+    /// The checkpoint that a unit waits for.
+    pub(crate) fn waits_for<'p>(&'p self, unit: &'p Unit) -> Option<&'p Path> {
+        let tuning = match &unit.task {
+            Task::Tune(tuning) => tuning,
+            Task::Score(scoring) => match &self.units[scoring.tune].task {
+                Task::Tune(tuning) => tuning,
+                _ => return None,
+            },
+            Task::Data(_) | Task::Pretrain(_) => return None,
+        };
+        tuning.checkpoint.as_deref().filter(|path| self.absent.contains(*path))
+    }
+
     /// The unit that a user means by a digest or its beginning.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use facebench_train::spec::{PretrainSpec, TuneRecipe};
 use serde_json::{Value, json};
 
 use super::{DataPlan, Plan, Unit};
@@ -21,12 +22,12 @@ pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
     let mut rows = Vec::new();
     let mut done = 0;
     for unit in &plan.units {
-        let finished = unit.finished(store)?.is_some();
+        let finished = plan.waits_for(unit).is_none() && unit.finished(store)?.is_some();
         done += usize::from(finished);
-        rows.push((unit, if finished { "done" } else { "to do" }));
+        rows.push((unit, if finished { "done" } else { state(plan, unit, store) }));
     }
     if full {
-        text += &config::print_yaml(&plan.experiment);
+        text += &config::print_yaml_with(&plan.experiment, &left_out());
         text.push('\n');
     }
     let width = plan.units.iter().map(|u| u.name.chars().count()).max().unwrap_or(0);
@@ -40,7 +41,7 @@ pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
             unit.task.kind(),
             unit.name,
             "",
-            folder_name(unit)
+            if plan.waits_for(unit).is_some() { unnamed(unit) } else { folder_name(unit) }
         );
         if let Some(cost) = plan.costs.get(index).filter(|_| *state != "done") {
             let speed = match speeds.iter().find(|(shape, _)| shape == cost.shape()) {
@@ -69,7 +70,37 @@ pub(crate) fn term(plan: &Plan, store: &Store, full: bool) -> Result<String> {
         plan.units.len(),
         store.root().display()
     );
+    for what in &plan.unready {
+        let _ = writeln!(text, "not ready: {what}");
+    }
     Ok(text)
+}
+
+/// Settings that are no part of a digest while they have their defaults, so that adding them changed no digest.
+fn left_out() -> Vec<(&'static [&'static str], &'static str, Value)> {
+    let (run, recipe) = (PretrainSpec::default(), TuneRecipe::default());
+    vec![
+        (&["pretrain", "*", "optim"], "optimiser", json!(run.optim.optimiser)),
+        (&["pretrain", "*", "optim"], "activation_checkpointing", json!(run.optim.activation_checkpointing)),
+        (&["pretrain", "*", "optim"], "precision", json!(run.optim.precision)),
+        (&["pretrain", "*", "objective"], "kind", json!(run.objective.kind)),
+        (&["pretrain", "*"], "watch", json!(run.watch)),
+        (&["heads", "*", "recipe"], "activation_checkpointing", json!(recipe.activation_checkpointing)),
+        (&["heads", "*", "recipe"], "precision", json!(recipe.precision)),
+    ]
+}
+
+/// Where a unit that is not finished stands.
+fn state(plan: &Plan, unit: &Unit, store: &Store) -> &'static str {
+    if plan.waits_for(unit).is_some() {
+        "checkpoint not there yet"
+    } else if store.is_leased(unit.short()) {
+        "running"
+    } else if store.is_interrupted(unit.short()) {
+        "interrupted"
+    } else {
+        "to do"
+    }
 }
 
 /// Everything, for programs.
@@ -111,6 +142,11 @@ pub(crate) fn commands(plan: &Plan, store: &Store, arguments: &[String]) -> Resu
 
 fn folder_name(unit: &Unit) -> String {
     format!("{}-{}", unit.task.kind(), unit.short())
+}
+
+/// The folder of a unit whose digest waits for a file.
+fn unnamed(unit: &Unit) -> String {
+    format!("{}-{}", unit.task.kind(), "?".repeat(unit.short().len()))
 }
 
 /// A word as a POSIX shell reads it back.

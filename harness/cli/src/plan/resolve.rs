@@ -67,7 +67,11 @@ pub(crate) fn protocol(name: &str, folder: &Path) -> Result<Protocol> {
     }
     let path = folder.join(name);
     if path.extension().is_some_and(|e| e == "yaml" || e == "yml") || path.exists() {
-        return Ok(Protocol::load(&path)?);
+        return Protocol::load(&path).or_else(|error| {
+            // the parser stops at the first mistake; the schema knows all of them, and what is allowed
+            config::check_file(&path, &config::schema_of::<Protocol>())?;
+            Err(error.into())
+        });
     }
     let names: Vec<String> = Protocol::builtin_ids().iter().map(|s| (*s).to_owned()).collect();
     let hint = suggest(name, &names, "give the path of a protocol file");
@@ -86,7 +90,10 @@ pub(crate) fn recipe(
 ) -> Result<TuneRecipe> {
     match changes {
         None => Ok(base.clone()),
-        Some(changes) => config::changed(base, changes, layers, &["recipes", protocol]),
+        Some(changes) => {
+            let schema = config::schema_of::<TuneRecipe>();
+            config::changed_as(base, changes, &schema, layers, &["recipes", protocol])
+        }
     }
 }
 

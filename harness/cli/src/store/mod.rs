@@ -189,8 +189,13 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a unit was begun and saved itself, by the short form of its digest.
+    pub(crate) fn is_interrupted(&self, id: &str) -> bool {
+        self.root.join(format!(".state-{id}")).is_dir()
+    }
+
     /// Whether a process of this machine is working on a unit.
-    fn is_leased(&self, id: &str) -> bool {
+    pub(crate) fn is_leased(&self, id: &str) -> bool {
         let lease = File::open(self.root.join(format!(".lock-{id}")));
         lease.is_ok_and(|l| matches!(l.try_lock(), Err(fs::TryLockError::WouldBlock)))
     }

@@ -17,6 +17,8 @@ mod zip;
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, Storage, Tensor};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 pub use safe::write_safetensors;
@@ -76,11 +78,26 @@ pub fn read_at(path: &Path, root: Option<&str>) -> Result<Checkpoint> {
     } else if bytes.len() > 8 && bytes[8] == b'{' {
         safe::read(path, &bytes)?
     } else {
-        let hint = "hint: known are .safetensors, PyTorch .pth/.pt/.pth.tar and NumPy .npz";
-        return Err(Error::checkpoint(path, format!("not a checkpoint of a known kind\n{hint}")));
+        return Err(unknown(path));
     };
     check_finite(path, &checkpoint)?;
     Ok(checkpoint)
+}
+
+fn unknown(path: &Path) -> Error {
+    let hint = "hint: known are .safetensors, PyTorch .pth/.pt/.pth.tar and NumPy .npz";
+    Error::checkpoint(path, format!("not a checkpoint of a known kind\n{hint}"))
+}
+
+/// Whether a file begins like a checkpoint that [`read`] knows, without reading the rest.
+pub fn probe(path: &Path) -> Result<()> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    file.take(64).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
+    let known = start.starts_with(b"PK\x03\x04")
+        || start.starts_with(torch::LEGACY_MAGIC)
+        || start.get(8) == Some(&b'{');
+    if known { Ok(()) } else { Err(unknown(path)) }
 }
 
 /// Refuses NaN and infinity in the model's tensors.

@@ -72,7 +72,7 @@ pub(super) struct Crops {
 }
 
 /// Settings that mean nothing here.
-fn check(spec: &PretrainSpec, d: &DinoSpec) -> Result<()> {
+pub(super) fn check(spec: &PretrainSpec, d: &DinoSpec) -> Result<()> {
     if spec.masking != MaskingSpec::default() {
         return bad_spec!(
             "`masking` has no meaning with `objective.kind: dino`: its views are crops, nothing is hidden\n\
@@ -104,20 +104,28 @@ fn check(spec: &PretrainSpec, d: &DinoSpec) -> Result<()> {
     Ok(())
 }
 
+/// Side of the small views in pixels.
+///
+/// # Errors
+/// It is no whole number of patches.
+pub(crate) fn local_size(d: &DinoSpec, info: &BackboneInfo) -> Result<usize> {
+    let patch = info.patch.max(1);
+    let local = d.local_size.unwrap_or_else(|| (info.image * 3 / 7 / patch).max(1) * patch);
+    if local == 0 || !local.is_multiple_of(patch) || local > info.image {
+        return bad_spec!(
+            "`objective.dino.local_size: {local}` must be a multiple of the patch ({patch}) and at most {}",
+            info.image
+        );
+    }
+    Ok(local)
+}
+
 impl Crops {
     pub(super) fn new(spec: &PretrainSpec, job: &Job) -> Result<Self> {
         let d = spec.objective.dino.clone().unwrap_or_default();
-        check(spec, &d)?;
         let config = spec.backbone.json();
         let info = job.plugins.backbone_info(&spec.backbone.plugin, &config)?;
-        let local = d.local_size.unwrap_or_else(|| (info.image * 3 / 7 / info.patch).max(1) * info.patch);
-        if local == 0 || !local.is_multiple_of(info.patch) || local > info.image {
-            return bad_spec!(
-                "`objective.dino.local_size: {local}` must be a multiple of the patch ({}) and at most {}",
-                info.patch,
-                info.image
-            );
-        }
+        let local = local_size(&d, &info)?;
         let store = ParamStore::new(&job.device, DType::F32, spec.seed);
         let ctx = RunCtx::new(&job.device, DType::F32, spec.seed).in_bf16(spec.optim.precision.half());
         let backbone = |store: &ParamStore| {

@@ -13,7 +13,7 @@ use facebench_protocols::DataStamp;
 
 use super::{Moment, Raw, Setting, Task};
 use crate::descent::Descent;
-use crate::error::{Result, bad_spec};
+use crate::error::Result;
 use crate::faces::{Faces, RawBatch};
 use crate::job::Job;
 use crate::pictures;
@@ -46,11 +46,6 @@ pub(super) struct Masked {
 
 impl Masked {
     pub(super) fn new(spec: &PretrainSpec, job: &Job) -> Result<Self> {
-        if spec.objective.dino.is_some() {
-            return bad_spec!(
-                "`objective.dino` is given, but `objective.kind` is `3c`\nhint: set `objective.kind: dino`, or remove it"
-            );
-        }
         let config = spec.backbone.json();
         let info = job.plugins.backbone_info(&spec.backbone.plugin, &config)?;
         let store = ParamStore::new(&job.device, DType::F32, spec.seed);

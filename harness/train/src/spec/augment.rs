@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Mixing {
     /// α of Mixup, λ ~ Beta(α, α); 0 = no Mixup
+    #[schemars(range(min = 0))]
     pub mixup: f64,
     /// α of CutMix; 0 = no CutMix
+    #[schemars(range(min = 0))]
     pub cutmix: f64,
     /// Share of the batches that are mixed
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
     /// Share of these that get CutMix, when both are on
+    #[schemars(range(min = 0, max = 1))]
     pub switch: f64,
 }
 
@@ -31,14 +35,17 @@ pub struct Augment {
     /// Mirror half of the frames
     pub flip: bool,
     /// Smallest area of a random crop (1 = no crop); aspect 3/4..4/3, bilinear
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub crop: f64,
     /// Strength of brightness, contrast and saturation changes (0 = none)
+    #[schemars(range(min = 0, max = 1))]
     pub colour: f64,
     /// Saturation jitter of the anti-spoofing recipes (method.md §5.2); `null` = none
     pub saturation: Option<Saturation>,
     /// RandAugment (method.md §5.1); `null` = none
     pub rand_augment: Option<RandAugment>,
     /// Share of the frames that lose a box to noise after normalisation; published: 0.25
+    #[schemars(range(min = 0, max = 1))]
     pub erase: f64,
 }
 
@@ -72,8 +79,10 @@ pub struct RandAugment {
     /// Operations drawn for each frame, each applied with probability ½
     pub ops: usize,
     /// Mean magnitude, 0 to 10
+    #[schemars(range(min = 0, max = 10))]
     pub magnitude: f64,
     /// Its standard deviation
+    #[schemars(range(min = 0))]
     pub deviation: f64,
 }
 

@@ -15,8 +15,10 @@ pub struct ObjectiveSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dino: Option<DinoSpec>,
     /// Weight of the reconstruction of all hidden patches; 0 leaves only the other terms
+    #[schemars(range(min = 0))]
     pub reconstruction_weight: f64,
     /// Weight of the reconstruction of the covered region (method.md §3.9); 0 switches it off
+    #[schemars(range(min = 0))]
     pub region_weight: f64,
     /// Reconstruct patches normalised by their own mean and deviation
     pub norm_pix: bool,
@@ -64,38 +66,53 @@ impl ObjectiveKind {
 #[serde(default, deny_unknown_fields)]
 pub struct DinoSpec {
     /// K, the number of patterns the head tells apart
+    #[schemars(range(min = 2))]
     pub out: usize,
     /// Hidden width of the head
+    #[schemars(range(min = 1))]
     pub hidden: usize,
     /// Width of the unit vector before its last layer
+    #[schemars(range(min = 1))]
     pub bottleneck: usize,
     /// Keep the rows of the last layer at length 1
     pub norm_last_layer: bool,
     /// Epochs in which the last layer rests
+    #[schemars(range(min = 0))]
     pub freeze_last_layer: f64,
     /// Small views of each face, besides the two large ones
     pub local_crops: usize,
     /// Their side in pixels; `null` = 3/7 of the backbone's, in whole patches (96 of 224)
+    #[schemars(range(min = 1))]
     pub local_size: Option<usize>,
     /// Smallest and largest share of the picture in a large view
+    #[schemars(extend("items" = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}))]
     pub global_area: [f64; 2],
     /// The same of a small view
+    #[schemars(extend("items" = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}))]
     pub local_area: [f64; 2],
     /// Strength of the colour jitter, 1 = published
+    #[schemars(range(min = 0))]
     pub colour: f64,
     /// τ of the student
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub student_temp: f64,
     /// τ of the teacher after its warm-up
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub teacher_temp: f64,
     /// τ of the teacher at the start
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub warmup_teacher_temp: f64,
     /// Epochs between the two
+    #[schemars(range(min = 0))]
     pub warmup_teacher_temp_epochs: f64,
     /// Momentum of the teacher at the first update; it rises to 1 along a cosine
+    #[schemars(range(min = 0, max = 1))]
     pub teacher_momentum: f64,
     /// Momentum of the centre
+    #[schemars(range(min = 0, max = 1))]
     pub center_momentum: f64,
     /// Weight decay at the end
+    #[schemars(range(min = 0))]
     pub weight_decay_end: f64,
 }
 
@@ -128,10 +145,12 @@ impl Default for DinoSpec {
 #[serde(default, deny_unknown_fields)]
 pub struct DecoderSpec {
     /// Width of its tokens
+    #[schemars(range(min = 1))]
     pub width: usize,
     /// Number of blocks
     pub depth: usize,
     /// Attention heads
+    #[schemars(range(min = 1))]
     pub heads: usize,
     /// Where hidden positions are filled with the mask token
     pub mask_token: MaskToken,
@@ -158,24 +177,30 @@ pub enum MaskToken {
 #[serde(default, deny_unknown_fields)]
 pub struct SimilaritySpec {
     /// Weight in the total loss
+    #[schemars(range(min = 0))]
     pub weight: f64,
     /// The loss between online prediction and target projection
     pub loss: SimilarityLoss,
     /// Temperature of the contrastive losses
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub temperature: f64,
     /// How the target network follows
     pub target: TargetUpdate,
     /// Momentum of the EMA at the first iteration; it rises to 1 along a cosine
+    #[schemars(range(min = 0, max = 1))]
     pub momentum: f64,
     /// Blocks of the representation decoder
     pub depth: usize,
     /// Its attention heads
+    #[schemars(range(min = 1))]
     pub heads: usize,
     /// Its position table
     pub rep_pos_embed: RepPosEmbed,
     /// Hidden width of projector and predictor
+    #[schemars(range(min = 1))]
     pub hidden: usize,
     /// Width of the compared vectors
+    #[schemars(range(min = 1))]
     pub out: usize,
 }
 

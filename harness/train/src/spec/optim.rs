@@ -14,24 +14,34 @@ pub struct PretrainOptim {
     #[serde(skip_serializing_if = "Optimiser::is_adam_w")]
     pub optimiser: Optimiser,
     /// Passes over the data
+    #[schemars(range(min = 1))]
     pub epochs: usize,
     /// Epochs of linear warm-up from 0
+    #[schemars(range(min = 0))]
     pub warmup_epochs: f64,
     /// Images in a micro-batch: as many as fit into memory
+    #[schemars(range(min = 1))]
     pub batch: usize,
     /// Micro-batches per update; worked out from `effective_batch` if that is given
+    #[schemars(range(min = 1))]
     pub accum: usize,
     /// Images per update. Kept whatever `batch` is: `accum` becomes `effective_batch / batch`. `null` = `batch · accum`
+    #[schemars(range(min = 1))]
     pub effective_batch: Option<usize>,
     /// Base learning rate, for 256 images
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub blr: f64,
     /// Learning rate at the end of the cosine
+    #[schemars(range(min = 0))]
     pub min_lr: f64,
     /// Weight decay of tensors with two or more dimensions
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
     /// Decay rates of the moments; SGD and LARS take the first as their momentum
+    #[schemars(extend("items" = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}))]
     pub betas: [f64; 2],
     /// Largest global gradient norm; `null` = no clipping
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip: Option<f64>,
     /// Keep only the input of each transformer block and compute the rest again on the way back: same numbers, less
     /// memory, about a third more time. On the CPU

@@ -50,6 +50,7 @@ pub struct MaskingSpec {
     /// Its settings
     pub config: Map<String, Value>,
     /// Share of the patches that is hidden (0..1); 0.75 in MAE, FSFM and FS-VFM
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub ratio: f64,
     /// Whether the covered facial region is drawn for each image or once for a batch
     pub region: RegionChoice,
@@ -118,8 +119,10 @@ impl WatchSpec {
 #[serde(default, deny_unknown_fields)]
 pub struct PretrainData {
     /// Folders with `images/` and, where there are any, `parsing_maps/`; relative to the data root
+    #[schemars(length(min = 1))]
     pub sets: Vec<String>,
     /// Use only the first images, in the order of their names
+    #[schemars(range(min = 1))]
     pub limit: Option<usize>,
 }
 

@@ -59,30 +59,42 @@ pub struct TuneRecipe {
     /// Learning rate over time
     pub schedule: LrSchedule,
     /// Passes over the training set; the development set is scored after each
+    #[schemars(range(min = 1))]
     pub epochs: usize,
     /// Batches in an epoch, with `sampling: per-source`; `null` = as many as the training set fills
+    #[schemars(range(min = 1))]
     pub epoch_batches: Option<usize>,
     /// Epochs of linear warm-up from 0
+    #[schemars(range(min = 0))]
     pub warmup_epochs: f64,
     /// Frames in a batch; with `sampling: per-source`, of each class of each data set
+    #[schemars(range(min = 1))]
     pub batch: usize,
     /// Base learning rate, for 256 frames
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub blr: f64,
     /// Peak learning rate as it is; `null` = from `blr`
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub lr: Option<f64>,
     /// Learning rate at the end of the cosine
+    #[schemars(range(min = 0))]
     pub min_lr: f64,
     /// Weight decay: of tensors with two or more dimensions (AdamW), of everything (Adam)
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
     /// Decay rates of the moments; SGD and LARS take the first as their momentum
+    #[schemars(extend("items" = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}))]
     pub betas: [f64; 2],
     /// Layer-wise learning-rate decay; 1 = the same rate everywhere
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub layer_decay: f64,
     /// Label smoothing
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub smoothing: f64,
     /// Mixup and CutMix of each batch; `null` = none
     pub mixing: Option<Mixing>,
     /// Largest global gradient norm; `null` = no clipping
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip: Option<f64>,
     /// How batches are drawn
     pub sampling: Sampling,

@@ -185,7 +185,9 @@ fn what_cannot_work_is_refused_before_training() {
     let mut many = tune_spec("knn", &json!({"k": 100_000}));
     assert!(refused(&many, None).contains("k is 100000, and there are"));
     many.recipe.epoch_batches = Some(3);
-    assert!(refused(&many, None).contains("needs `recipe.sampling: per-source`"));
+    assert!(
+        refused(&many, None).contains("`recipe.epoch_batches`: expected `null`, or `sampling: per-source`")
+    );
 
     // ---- files
     let (pre, _) = run(0, &[], &|job| pretrain(&pretrain_spec(), job));
