@@ -155,6 +155,9 @@ fn scores_of_several_models_are_compared_and_kept() {
     b.file("fewer.csv", lines[..lines.len() - 1].join("\n"));
     b.run(&["metrics", "--scores", text(&a), "--scores", "fewer.csv"])
         .ok()
+        .stderr_has("`--synthetic` says it of all files");
+    b.run(&["metrics", "--synthetic", "--scores", text(&a), "--scores", "fewer.csv"])
+        .ok()
         .stderr_has("fewer does not hold the same samples as scores: 1 of ")
         .stderr_has(" are missing and 0 others are there")
         .stdout_has("other samples under the same data-set name");
@@ -170,7 +173,8 @@ fn scores_from_elsewhere_claim_nothing() {
     let run = all(&finished().join("runs"), "score-").into_iter().find(made).expect("a run");
     let rows = std::fs::read_to_string(run.join("scores.csv")).expect("file");
     b.file("mine.csv", &rows);
-    let metrics = |more: &[&str]| b.run(&[&["metrics", "--protocol", "dfd-cross", "--scores"], more].concat());
+    let metrics =
+        |more: &[&str]| b.run(&[&["metrics", "--protocol", "dfd-cross", "--scores"], more].concat());
     let plain = metrics(&["mine.csv"]).ok().stdout_has("Checkpoint rule not stated").stdout_has("mine");
     // real faces, unless somebody says otherwise, are as many as published
     plain.stderr_has("published are");
@@ -192,7 +196,9 @@ fn scores_from_elsewhere_claim_nothing() {
     b.run(&["leaderboard", "pack", "theirs", "--name", "theirs", "--out", "bundle"]).ok();
     b.run(&["leaderboard", "verify", "bundle"]).ok().stdout_has("0 problems");
     let card = b.read("bundle/README.md");
-    assert!(card.contains("Checkpoint rule: not stated") && card.contains("Parameters trained: not recorded"));
+    assert!(
+        card.contains("Checkpoint rule: not stated") && card.contains("Parameters trained: not recorded")
+    );
     assert!(card.contains("Plugins: none") && !card.contains("min-val-loss"), "{card}");
     // another list in place of the protocol's, and labels that contradict the method
     b.file("other.csv", rows.replace(",dfdc,", ",dfdcc,"));
@@ -200,7 +206,9 @@ fn scores_from_elsewhere_claim_nothing() {
     let turned = "set,dataset,method,video,frame,label,score\na,o,real,r,0,0,0.1\na,o,fs,f,0,1,0.9\n";
     b.file("turned.csv", turned);
     b.run(&["metrics", "--scores", "turned.csv"]).ok();
-    b.run(&["metrics", "--scores", "turned.csv", "--positive", "real"]).ok().stderr_has("stop: a: 1 frames of method");
+    b.run(&["metrics", "--scores", "turned.csv", "--positive", "real"])
+        .ok()
+        .stderr_has("stop: a: 1 frames of method");
     // what is no text goes by way of a folder of runs
     metrics(&["mine.csv", "--format", "html"]).code(2).one_message(3).stderr_has("--save DIR");
     b.file("logits.csv", turned.replace("0.9", "4.2"));

@@ -121,5 +121,5 @@ fn sentence(study: &Study<'_>) -> Option<String> {
 fn stops(study: &Study<'_>, row: usize) -> bool {
     let entry = &study.entries[study.order[row]];
     let evaluations = entry.runs.values().filter_map(|r| r.record.evaluation.as_ref());
-    !entry.oracle && evaluations.into_iter().any(|e| e.stopped())
+    !entry.oracle && evaluations.into_iter().any(facebench_protocols::Evaluation::stopped)
 }

@@ -50,6 +50,14 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     named.as_ref().map(|protocol| fold(protocol, args.fold.as_deref())).transpose()?;
     typed_names(args)?;
     let given = given(args)?;
+    if given.iter().any(|f| f.synthetic) && !given.iter().all(|f| f.synthetic) {
+        let of = |f: &&Given<'_>| f.synthetic;
+        let name = given.iter().find(of).map_or("", |f| &f.name);
+        eprintln!(
+            "warn: {name} is of synthetic faces by the record beside it, others are not, so they get tables of their own; \
+             `--synthetic` says it of all files"
+        );
+    }
     let protocol = named.unwrap_or_else(|| as_they_are(&given));
     let fold = fold(&protocol, args.fold.as_deref())?;
     let several = given.len() > 1;
