@@ -33,13 +33,22 @@ impl<'a> Table<'a> {
     pub fn parse(path: &'a Path, text: &str) -> Result<Self> {
         let mut lines = records(path, text)?.into_iter();
         let Some((_, header)) = lines.next() else {
-            return Err(Error::Empty { what: path.display().to_string() });
+            let what = path.display().to_string();
+            return Err(Error::Empty {
+                what,
+                hint: "the first line names the columns, the others are samples",
+            });
         };
         let width = header.len();
+        // a number is no name of a column; where one stands twice, the line is surely none of names
+        let value = header.iter().map(|cell| cell.trim()).find(|cell| is_number(cell)).map(str::to_owned);
         let mut columns = BTreeMap::new();
         for (index, name) in header.into_iter().enumerate() {
             let name = name.trim().to_owned();
             if columns.insert(name.clone(), index).is_some() {
+                if let Some(value) = &value {
+                    return Err(headless(path, value));
+                }
                 return Err(fault(path, 1, format!("column {name:?} appears twice"), None));
             }
         }
@@ -66,6 +75,9 @@ impl<'a> Table<'a> {
     pub fn column(&self, name: &str) -> Result<usize> {
         self.columns.get(name).copied().ok_or_else(|| {
             let known: Vec<&str> = self.columns.keys().map(String::as_str).collect();
+            if let Some(value) = known.iter().find(|name| is_number(name)) {
+                return headless(self.path, value);
+            }
             let hint = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("rename {near:?}?"),
                 None => format!("the file has {}", known.join(", ")),
@@ -105,6 +117,22 @@ impl Row<'_> {
     pub fn error(&self, message: String) -> Error {
         fault(self.table.path, self.line, message, None)
     }
+
+    /// An error about this row, with what would help.
+    pub fn error_with(&self, message: String, hint: String) -> Error {
+        fault(self.table.path, self.line, message, Some(hint))
+    }
+}
+
+/// Whether a heading is a value.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)) && text.parse::<f64>().is_ok()
+}
+
+/// A file whose first line does not name its columns.
+fn headless(path: &Path, value: &str) -> Error {
+    let message = format!("the first line does not name the columns: it holds the value {value}");
+    fault(path, 1, message, Some("put a line with the names of the columns before the values".into()))
 }
 
 fn expected<T>() -> &'static str {
@@ -197,7 +225,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_record, records};
+    use super::{Table, push_record, records};
     use std::path::Path;
 
     fn cells(text: &str) -> Vec<Vec<String>> {
@@ -211,6 +239,19 @@ mod tests {
             [["a", "b"], ["x,\"y\"", ""], ["1", "2"]]
         );
         assert!(records(Path::new("t.csv"), "a\n\"b").is_err());
+    }
+
+    #[test]
+    fn a_file_without_names_of_columns_is_called_that() {
+        let path = Path::new("t.csv");
+        for text in ["dev,a,b,0,0,0.5\ndev,a,c,0,1,0.7\n", "dev,a,b,3,1,0.5\n"] {
+            let error = Table::parse(path, text).and_then(|t| t.column("set")).unwrap_err().to_string();
+            assert!(error.contains("t.csv:1: the first line does not name the columns"), "{error}");
+        }
+        let twice = Table::parse(path, "a,b,a\n").err().unwrap().to_string();
+        assert!(twice.contains("column \"a\" appears twice"), "{twice}");
+        let empty = Table::parse(path, "").err().unwrap().to_string();
+        assert!(empty.contains("t.csv is empty\nhint: the first line names the columns"), "{empty}");
     }
 
     #[test]

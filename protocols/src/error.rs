@@ -53,11 +53,23 @@ pub enum Error {
         /// What would help.
         hint: Option<String>,
     },
+    /// One row of a table is not what it should be.
+    #[error("{path}:{line}: {source}", path = path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What is wrong.
+        source: Box<Error>,
+    },
     /// A manifest or a list of scores without a single row.
-    #[error("{what} is empty\nhint: check the data root and the layout that the reader expects")]
+    #[error("{what} is empty\nhint: {hint}")]
     Empty {
         /// Which list.
         what: String,
+        /// What would help.
+        hint: &'static str,
     },
     /// Two samples with one identity.
     #[error(

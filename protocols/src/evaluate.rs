@@ -84,7 +84,10 @@ pub fn evaluate_with(
         }
     }
     if sets.is_empty() {
-        return Err(Error::Empty { what: format!("fold {}: every test set", fold.name) });
+        return Err(Error::Empty {
+            what: format!("fold {}: every test set", fold.name),
+            hint: "the `set` column holds `dev` or a test set's name",
+        });
     }
     findings.extend(audit::absence_findings(protocol, dev.is_some(), &absent));
     findings.sort_by_key(|f: &Finding| f.severity); // stable: within a severity in order of the sets

@@ -59,6 +59,16 @@ pub struct RunRecord {
     pub notes: Vec<String>,
 }
 
+/// The note of a record whose scores this program did not make.
+pub const OUTSIDE: &str = "scores were made outside facebench";
+
+impl RunRecord {
+    /// Whether its scores were made elsewhere, so that it knows no machine, no plugin and no parameter.
+    pub fn outside(&self) -> bool {
+        self.notes.iter().any(|note| note == OUTSIDE)
+    }
+}
+
 /// Which protocol a result follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtocolStamp {

@@ -104,7 +104,10 @@ impl Manifest {
     pub fn new(dataset: impl Into<String>, mut samples: Vec<Sample>, synthetic: bool) -> Result<Self> {
         let dataset = dataset.into();
         if samples.is_empty() {
-            return Err(Error::Empty { what: format!("data set {dataset}") });
+            return Err(Error::Empty {
+                what: format!("data set {dataset}"),
+                hint: "check the data root and the layout that the reader expects",
+            });
         }
         for sample in &samples {
             check_sample(sample, &dataset)?;

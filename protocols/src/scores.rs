@@ -91,15 +91,16 @@ impl ScoreRow {
         if self.label > 1 {
             return Err(Error::Label { id: self.in_set(), got: self.label });
         }
-        for (column, value) in [("score", self.score), ("raw", self.raw)] {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { id: self.in_set(), column, value });
-            }
-        }
+        let finite = |column, value: f64| match value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::NotFinite { id: self.in_set(), column, value }),
+        };
+        finite("score", self.score)?;
+        // before `raw`, which may have been made from the score
         if !(0.0..=1.0).contains(&self.score) {
             return Err(Error::ScoreRange { id: self.in_set(), value: self.score });
         }
-        Ok(())
+        finite("raw", self.raw)
     }
 
     /// Appends the row to the text of a score file, as one line.
@@ -134,7 +135,8 @@ const COLUMNS: [&str; 9] =
 /// score that is not finite, a duplicate.
 pub fn check_scores(rows: &[ScoreRow]) -> Result<()> {
     if rows.is_empty() {
-        return Err(Error::Empty { what: "the list of scores".into() });
+        let hint = "one line for each scored frame, below the names of the columns";
+        return Err(Error::Empty { what: "the list of scores".into(), hint });
     }
     let mut seen = BTreeSet::new();
     for row in rows {
@@ -174,7 +176,15 @@ pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
             label: match row.text(at[5]).trim() {
                 "0.0" => 0, // what data frames write for whole floats
                 "1.0" => 1,
-                _ => row.parse(at[5], "label")?,
+                text => row.parse(at[5], "label").map_err(|plain| {
+                    match text.starts_with(char::is_alphabetic) {
+                        true => row.error_with(
+                            format!("label is {text:?}, expected 1 or 0"),
+                            "write 1 for fake (spoof) and 0 for real (live)".into(),
+                        ),
+                        false => plain,
+                    }
+                })?,
             },
             score,
             raw: match raw {
@@ -184,7 +194,13 @@ pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
             subjects: subjects.map(|column| split_subjects(row.text(column))).unwrap_or_default(),
         });
     }
-    check_scores(&rows).map_err(|source| Error::File { path: path.to_owned(), source: Box::new(source) })?;
+    check_scores(&rows).map_err(|source| {
+        let (path, source) = (path.to_owned(), Box::new(source));
+        match table.rows().zip(&rows).find(|(_, row)| row.check().is_err()) {
+            Some((at, _)) => Error::Row { path, line: at.line, source },
+            None => Error::File { path, source },
+        }
+    })?;
     Ok(rows)
 }
 
@@ -273,6 +289,28 @@ mod tests {
             .unwrap();
         let text = read_scores(&path).unwrap_err().to_string();
         assert!(text.contains("\"score\" is missing\nhint: rename \"scoer\"?"), "{text}");
+    }
+
+    #[test]
+    fn common_slips_are_called_by_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scores.csv");
+        let read = |text: &str| {
+            std::fs::write(&path, format!("set,dataset,method,video,frame,label,score\n{text}")).unwrap();
+            read_scores(&path).unwrap_err().to_string()
+        };
+        for (rows, said) in [
+            // the second has a logit, from which no `raw` can be made
+            ("d,o,real,a,0,0,0.5\nd,o,fs,b,0,1,3.2\n", ":3: sample d:o/fs/b/0: score 3.2 is outside [0, 1]"),
+            ("d,o,real,a,0,0,-0.5\n", "put logits into the `raw` column"),
+            ("d,o,fs,b,0,fake,0.5\n", ":2: label is \"fake\", expected 1 or 0\nhint: write 1 for fake"),
+            ("d,o,fs,b,0,7x,0.5\n", "label is \"7x\", expected a whole number"),
+            ("", "the list of scores is empty\nhint: one line for each scored frame"),
+            ("d,o,real,a,0,0,0.5\nd,o,real,a,0,0,0.5\n", "scores.csv: duplicate sample"),
+        ] {
+            let text = read(rows);
+            assert!(text.contains(said) && !text.contains("data root"), "{said}: {text}");
+        }
     }
 
     #[test]

@@ -231,6 +231,44 @@ fn audits_find_what_is_wrong() {
 }
 
 #[test]
+fn audits_find_other_lists_and_turned_labels_and_leave_four_videos_alone() {
+    let p = dfd();
+    let found = |rows: &[ScoreRow], code: &str| {
+        let all = evaluate(&p, &p.folds[0], rows).unwrap().findings;
+        all.into_iter().find(|f| f.code == code)
+    };
+    let named = |dataset: &str, real: &str| -> Vec<ScoreRow> {
+        let method = |r: &ScoreRow| if r.label == 0 { real.to_owned() } else { r.method.clone() };
+        rows("DFDC")
+            .into_iter()
+            .map(|r| ScoreRow { dataset: dataset.into(), method: method(&r), ..r })
+            .collect()
+    };
+    let right = named("dfdc", "real");
+    assert!(found(&right, "other-dataset").is_none() && found(&right, "real-as-fake").is_none());
+    let other = found(&named("dfdcc", "real"), "other-dataset").unwrap();
+    assert_eq!(other.severity, Severity::Warn);
+    assert!(
+        other.message.contains("450 of 450 frames are of data set dfdcc, the protocol takes dfdc"),
+        "{other:?}"
+    );
+    let turned: Vec<ScoreRow> =
+        right.iter().map(|r| ScoreRow { label: 1 - r.label, score: 1.0 - r.score, ..r.clone() }).collect();
+    let turned = found(&turned, "real-as-fake").unwrap();
+    assert!(turned.severity == Severity::Stop && turned.message.contains("`--positive real`"), "{turned:?}");
+
+    // a set of so many real and fake videos, all in the wrong order
+    let frame = right[0].frame;
+    let wrong = |n: usize| -> Vec<ScoreRow> {
+        let of = |label: u8| right.iter().filter(move |r| r.label == label && r.frame == frame).take(n);
+        let all = of(0).map(|r| (0.9, r)).chain(of(1).map(|r| (0.1, r)));
+        all.map(|(score, r)| ScoreRow { score, raw: score, ..r.clone() }).collect()
+    };
+    assert!(found(&wrong(2), "polarity").is_none(), "one time in six");
+    assert!(found(&wrong(6), "polarity").is_some());
+}
+
+#[test]
 fn coverage_and_published_sizes_are_compared_when_known() {
     use facebench_protocols::evaluate::Options;
     use facebench_protocols::{Assembled, Sample, Split, evaluate_with};

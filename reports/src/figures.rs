@@ -157,6 +157,32 @@ fn first<'a>(entry: &Entry<'a>, fold: &str) -> Option<&'a Run> {
     entry.runs.iter().find(|((f, _), _)| f == fold).map(|(_, run)| *run)
 }
 
+/// Which seed of several a run of `entry` is; nothing where there is one.
+fn seed_of(entry: &Entry<'_>, fold: &str, run: &Run) -> Option<String> {
+    let seeds = entry.runs.keys().filter(|(f, _)| f == fold).count();
+    (seeds > 1).then(|| format!("seed {}, one of {seeds}", run.record.seed))
+}
+
+/// The runs that stand for the first `most` entries in a fold, with their names; and what the title must say. A figure of
+/// single runs says which seed it shows: once in the title where that is the same for all, else beside the name.
+fn stand_ins<'a>(study: &Study<'a>, fold: &str, most: usize) -> (Vec<(String, &'a Run)>, String) {
+    let shown: Vec<(&Entry<'a>, &'a Run)> = study
+        .entries
+        .iter()
+        .filter(|e| !e.oracle)
+        .filter_map(|e| Some((e, first(e, fold)?)))
+        .take(most)
+        .collect();
+    let seeds: Vec<Option<String>> = shown.iter().map(|(e, run)| seed_of(e, fold, run)).collect();
+    let common = seeds.first().cloned().flatten().filter(|s| seeds.iter().all(|t| t.as_ref() == Some(s)));
+    let name = |(e, seed): (&Entry<'_>, &Option<String>)| match seed {
+        Some(seed) if common.is_none() => format!("{}, {seed}", e.name()),
+        _ => e.name(),
+    };
+    let runs = shown.iter().zip(&seeds).map(|((e, run), seed)| (name((e, seed)), *run)).collect();
+    (runs, common.map(|seed| format!(", {seed}")).unwrap_or_default())
+}
+
 /// Mean over seeds of a metric, with the mean interval.
 fn mean(entry: &Entry<'_>, fold: &str, set: &str, metric: Metric) -> Option<(f64, Option<(f64, f64)>)> {
     let seeds = entry.seeds();
@@ -257,13 +283,7 @@ fn heat(study: &Study<'_>) -> Option<Heat> {
 }
 
 fn rocs(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Vec<Roc>, Error> {
-    let shown: Vec<(String, &Run)> = study
-        .entries
-        .iter()
-        .filter(|e| !e.oracle)
-        .filter_map(|e| Some((e.name(), first(e, fold)?)))
-        .take(CURVES)
-        .collect();
+    let (shown, seed) = stand_ins(study, fold, CURVES);
     let resamples = if shown.len() <= BANDS { RESAMPLES } else { 0 };
     let name = set_name(study, fold, set);
     let mut curves = Vec::new();
@@ -277,7 +297,7 @@ fn rocs(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Vec<Roc>, Error>
         return Ok(Vec::new());
     }
     let title = |kind: &str| {
-        marked(&format!("ROC on {name}, videos{kind} · {}", study.part.stamp.id), study.part.synthetic)
+        marked(&format!("ROC on {name}, videos{seed}{kind} · {}", study.part.stamp.id), study.part.synthetic)
     };
     let base = slug(&["roc", &study.table.id, &name]);
     Ok(vec![
@@ -295,15 +315,23 @@ fn scored(sets: Option<&[SetScores]>, set: &str) -> Vec<Scored> {
 
 fn histogram(study: &mut Study<'_>, index: usize) -> Result<Option<Histogram>, Error> {
     let (name, oracle) = (study.entries[index].name(), study.entries[index].oracle);
+    let entry = &study.entries[index];
+    let seeds: Vec<Option<String>> =
+        sets(study).iter().filter_map(|(fold, _)| Some(seed_of(entry, fold, first(entry, fold)?))).collect();
+    let common = seeds.first().cloned().flatten().filter(|s| seeds.iter().all(|t| t.as_ref() == Some(s)));
+    let seed = common.as_ref().map(|seed| format!(", {seed}")).unwrap_or_default();
     let mut histogram = Histogram::new(
         &slug(&["scores", &study.table.id, &name]),
-        &marked(&format!("P(fake) of videos, {name} · {}", study.part.stamp.id), study.part.synthetic),
+        &marked(&format!("P(fake) of videos, {name}{seed} · {}", study.part.stamp.id), study.part.synthetic),
     );
     for (fold, set) in sets(study) {
         let Some(run) = first(&study.entries[index], &fold).filter(|_| !oracle) else { continue };
         let measures = run.record.evaluation.iter().flat_map(|e| &e.sets).find(|m| m.set == set);
         let dev = measures.and_then(|m| m.dev_threshold);
-        let name = set_name(study, &fold, &set);
+        let mut name = set_name(study, &fold, &set);
+        if let Some(seed) = seed_of(&study.entries[index], &fold, run).filter(|_| common.is_none()) {
+            name = format!("{name}, {seed}");
+        }
         let scores: Vec<(f64, bool)> =
             scored(study.scores.of(run)?, &set).into_iter().map(|s| (s.score, s.fake)).collect();
         if !scores.is_empty() {
@@ -385,13 +413,7 @@ fn bubbles(study: &Study<'_>) -> Option<Bubbles> {
 
 /// How well the scores of the first seeds are calibrated on a set, at video level.
 fn reliability(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Option<Reliability>, Error> {
-    let runs: Vec<(String, &Run)> = study
-        .entries
-        .iter()
-        .filter(|e| !e.oracle)
-        .filter_map(|e| Some((e.name(), first(e, fold)?)))
-        .take(RADAR)
-        .collect();
+    let (runs, seed) = stand_ins(study, fold, RADAR);
     let mut series = Vec::new();
     for (name, run) in runs {
         let samples = scored(study.scores.of(run)?, set);
@@ -406,7 +428,7 @@ fn reliability(study: &mut Study<'_>, fold: &str, set: &str) -> Result<Option<Re
     Ok(Some(Reliability {
         id: slug(&["reliability", &study.table.id, &name]),
         title: marked(
-            &format!("Calibration on {name}, videos · {}", study.part.stamp.id),
+            &format!("Calibration on {name}, videos{seed} · {}", study.part.stamp.id),
             study.part.synthetic,
         ),
         series,

@@ -197,3 +197,36 @@ fn a_grid_without_region_masking_has_no_region_row() {
     let message = crate::grid::Grid::reconstructions("g", "Grid", &pictures).unwrap_err().to_string();
     assert!(message.contains("0-image.png"), "{message}");
 }
+
+/// Four results of which an audit stopped one, for two reasons: the page says so, and nobody leads with it.
+#[test]
+fn a_stopped_row_does_not_lead_and_one_seed_of_several_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = dir.path().join("runs");
+    for (model, quality) in [("Best", 0.9), ("Good", 0.6), ("Fair", 0.4)] {
+        Made { model, quality, ..Made::default() }.write(&runs);
+    }
+    Made { model: "Good", quality: 0.6, seed: 1, ..Made::default() }.write(&runs);
+    for run in runs::load(&runs).unwrap().iter().filter(|r| r.record.model == "Best") {
+        let mut record = run.record.clone();
+        let stop = |code: &str| Finding { severity: Severity::Stop, code: code.into(), message: "no".into() };
+        record.evaluation.as_mut().unwrap().findings = vec![stop("polarity"), stop("constant-scores")];
+        write_record(&run.folder, &record);
+    }
+    let out = dir.path().join("out");
+    report(&runs, &out, &[Output::Html]).unwrap();
+    let html = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(html.contains("audits stopped 1 of 4 results"));
+    let verdict = html.lines().find(|l| l.contains("class=\"verdict\"")).unwrap();
+    assert!(verdict.contains("· synthetic: Good (faces), linear leads with"), "{verdict}");
+    assert!(
+        verdict.contains("Fair (faces), linear follows") && verdict.contains("One row is left out"),
+        "{verdict}"
+    );
+    // the figures of single runs say which one they show
+    assert!(html.contains("Good (faces), linear, seed 0, one of 2"));
+    assert!(html.contains("frame ECE %") && html.contains("video ECE "));
+    // what ranks stands first on the page
+    let (video, frame) = (html.find("<span>Video AUC %"), html.find("<span>Frame AUC %"));
+    assert!(video.is_some() && video < frame);
+}

@@ -48,7 +48,8 @@ fn boards_get_checked_files() {
             out,
         ])
     };
-    export("lines-live", "s.txt").ok();
+    let said = export("lines-live", "s.txt").ok().stderr();
+    assert!(said.contains("2 lines") && !said.contains("lines; \n"), "{said}");
     assert_eq!(b.read("s.txt"), "b.png 0.250000\na.png 0.750000\n");
     export("cefa-2020", "c.txt").code(2).one_message(3).stderr_has("2 lines, the board expects 600 or 7200");
     export("lines-life", "s.txt").code(2).one_message(3).stderr_has("did you mean `lines-live`");

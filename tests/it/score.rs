@@ -41,6 +41,7 @@ fn every_unit_scores_its_protocol_as_its_run_did() {
         let said = b.run(&[&args[..], &["--out", &out, "--batch", ["1", "7"][i % 2]]].concat()).ok();
         let next = said.json()["next"].as_str().expect("a command").to_owned();
         let said = said.stderr_has(&format!("next: {next}"));
+        assert!(next.ends_with(" --synthetic"), "{next}");
         assert_eq!(b.read(&out), std::fs::read_to_string(folder.join("scores.csv")).expect("file"));
         let record_of = b.read(&format!("s{i}.json"));
         assert!(record_of.contains("score = P(fake)") && record_of.contains("\"synthetic\": true"));

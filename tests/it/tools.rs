@@ -93,7 +93,7 @@ fn scores_of_the_other_polarity_are_turned_round_once() {
     b.run(&["metrics", "--scores", "turned.csv", "--positive", "reel"]).code(2).stderr_has("similar value");
 }
 
-/// Two files are compared on the videos they share; files of one name are seeds; what is kept stands beside our own runs.
+/// Files of the same samples are compared; files of one name are seeds; what is kept stands beside our own runs.
 #[test]
 fn scores_of_several_models_are_compared_and_kept() {
     let b = Bench::new();
@@ -155,8 +155,67 @@ fn scores_of_several_models_are_compared_and_kept() {
     b.file("fewer.csv", lines[..lines.len() - 1].join("\n"));
     b.run(&["metrics", "--scores", text(&a), "--scores", "fewer.csv"])
         .ok()
-        .stderr_has("fewer does not hold the same samples as scores")
+        .stderr_has("`--synthetic` says it of all files");
+    b.run(&["metrics", "--synthetic", "--scores", text(&a), "--scores", "fewer.csv"])
+        .ok()
+        .stderr_has("fewer does not hold the same samples as scores: 1 of ")
+        .stderr_has(" are missing and 0 others are there")
         .stdout_has("other samples under the same data-set name");
+}
+
+/// What scores do not show is not claimed, and what lies beside them is used.
+#[test]
+fn scores_from_elsewhere_claim_nothing() {
+    let b = Bench::new();
+    let made = |folder: &std::path::PathBuf| {
+        std::fs::read_to_string(folder.join("run.json")).expect("file").contains("\"id\": \"dfd-cross\"")
+    };
+    let run = all(&finished().join("runs"), "score-").into_iter().find(made).expect("a run");
+    let rows = std::fs::read_to_string(run.join("scores.csv")).expect("file");
+    b.file("mine.csv", &rows);
+    let metrics =
+        |more: &[&str]| b.run(&[&["metrics", "--protocol", "dfd-cross", "--scores"], more].concat());
+    let plain = metrics(&["mine.csv"]).ok().stdout_has("Checkpoint rule not stated").stdout_has("mine");
+    // real faces, unless somebody says otherwise, are as many as published
+    plain.stderr_has("published are");
+    assert!(!metrics(&["mine.csv", "--synthetic"]).ok().stderr().contains("published are"));
+    let oracle = metrics(&["mine.csv", "--synthetic", "--selection", "oracle", "--save", "kept"]);
+    oracle.ok().stdout_has("oracle selection").stderr_has("kept as 1 finished run:");
+    metrics(&["mine.csv", "--selection", "min-val-loss"]).ok().stdout_has("lowest development loss");
+    b.run(&["metrics", "--scores", "mine.csv"]).ok().stdout_has("Average");
+    // the run's own record says what its scores are
+    let own = metrics(&[text(&run.join("scores.csv"))]).ok().stdout_has("synthetic");
+    assert!(!own.stderr().contains("published are") && !own.stdout().contains("not stated"));
+    // ... unless the scores are others
+    let lines: Vec<&str> = rows.lines().collect();
+    b.file("cut/scores.csv", lines[..lines.len() - 1].join("\n"));
+    std::fs::copy(run.join("run.json"), b.path("cut/run.json")).expect("copied");
+    metrics(&["cut/scores.csv"]).ok().stderr_has("the record of other samples");
+    // a bundle of unstated rules is good, and says so
+    metrics(&["mine.csv", "--synthetic", "--save", "theirs"]).ok();
+    b.run(&["leaderboard", "pack", "theirs", "--name", "theirs", "--out", "bundle"]).ok();
+    b.run(&["leaderboard", "verify", "bundle"]).ok().stdout_has("0 problems");
+    let card = b.read("bundle/README.md");
+    assert!(
+        card.contains("Checkpoint rule: not stated") && card.contains("Parameters trained: not recorded")
+    );
+    assert!(card.contains("Plugins: none") && !card.contains("min-val-loss"), "{card}");
+    // another list in place of the protocol's, and labels that contradict the method
+    b.file("other.csv", rows.replace(",dfdc,", ",dfdcc,"));
+    metrics(&["other.csv", "--synthetic"]).ok().stderr_has("are of data set dfdcc, the protocol takes dfdc");
+    let turned = "set,dataset,method,video,frame,label,score\na,o,real,r,0,0,0.1\na,o,fs,f,0,1,0.9\n";
+    b.file("turned.csv", turned);
+    b.run(&["metrics", "--scores", "turned.csv"]).ok();
+    b.run(&["metrics", "--scores", "turned.csv", "--positive", "real"])
+        .ok()
+        .stderr_has("stop: a: 1 frames of method");
+    // what is no text goes by way of a folder of runs
+    metrics(&["mine.csv", "--format", "html"]).code(2).one_message(3).stderr_has("--save DIR");
+    b.file("logits.csv", turned.replace("0.9", "4.2"));
+    b.run(&["metrics", "--scores", "logits.csv"])
+        .code(2)
+        .stderr_has("logits.csv:3:")
+        .stderr_has("put logits into the `raw` column");
 }
 
 #[test]
@@ -170,6 +229,7 @@ fn reports_come_in_every_form() {
     assert_eq!(json.as_array().expect("a list of tables").len(), 2);
     b.run(&["report", text(&runs), "--format", "svg"]).code(2).one_message(3).stderr_has("--out DIR");
     b.run(&["report", text(&runs), "--format", "mdd"]).code(2).one_message(3).stderr_has("did you mean `md`");
+    b.run(&["report", text(&runs), "--format", "pdf"]).code(2).one_message(3).stderr_has("html, svg, png");
     let files = b.run(&["report", text(&runs), "--out", "r", "--format", "md,html,svg"]).ok().stdout();
     assert!(files.lines().count() > 3 && files.lines().all(|f| b.path(f).is_file()), "{files}");
     assert!(b.read("r/report.html").contains("synthetic"));

@@ -35,18 +35,24 @@ pub(super) fn card(
         let all: BTreeSet<String> = runs.iter().flat_map(f).collect();
         all.into_iter().collect::<Vec<_>>().join(", ")
     };
-    let params = set(&|r| vec![format!("{} of {}", r.record.params.trained, r.record.params.total)]);
+    let params = set(&|r| match r.record.params {
+        p if p.total == 0 => vec!["not recorded".to_owned()],
+        p => vec![format!("{} of {}", p.trained, p.total)],
+    });
     out.push_str(&format!("- Parameters trained: {params}\n"));
-    let selection = set(&|r| r.record.selection.map(|s| s.to_string()).into_iter().collect());
+    let selection = set(&|r| vec![r.record.selection.map_or("not stated".to_owned(), |s| s.to_string())]);
     out.push_str(&format!("- Checkpoint rule: {selection}\n"));
     out.push_str(&format!("- Seeds: {}\n", set(&|r| vec![r.record.seed.to_string()])));
     let plugins = set(&|r| {
         r.record.plugins.iter().map(|p| format!("{} {} `{:.12}`", p.name, p.version, p.sha256)).collect()
     });
+    let plugins = if plugins.is_empty() { "none; the scores were made elsewhere" } else { &plugins };
     out.push_str(&format!("- Plugins: {plugins}\n"));
     out.push_str(&format!("- Packed by facebench {}\n\n", submission.facebench));
-    for id in tables::protocols(runs) {
-        for table in tables::for_protocol(&id, runs, protocols)? {
+    let mut ranked = runs.to_vec();
+    tables::by_result(&mut ranked, protocols)?;
+    for id in tables::protocols(&ranked) {
+        for table in tables::for_protocol(&id, &ranked, protocols)? {
             out.push_str(&write(&table, Format::Markdown, &Style::default())?);
             out.push('\n');
         }

@@ -65,6 +65,7 @@ pub fn site(
         let message = "no bundle of it passes `facebench leaderboard verify`".to_owned();
         return Err(Error::Malformed { path: bundles.to_owned(), message });
     }
+    crate::tables::by_result(&mut runs, &protocols)?;
     let options = Options { protocols, ..Options::new(&[Output::Html, Output::Csv, Output::Json]) };
     let page = Page {
         file: "index.html".to_owned(),

@@ -26,8 +26,8 @@ const COLUMNS: [(&str, &str, Direction, Unit, usize, Get); 16] = [
     ("TPR@FPR=1% %", "tpr_at_fpr1", Direction::Up, Unit::Percent, 2, |m| Some(m.tpr_at_fpr1)),
     ("bal. acc. %", "balanced_acc", Direction::Up, Unit::Percent, 2, |m| Some(m.balanced_acc)),
     ("video AP %", "video_ap", Direction::Up, Unit::Percent, 2, |m| Some(m.video_ap)),
-    ("log loss", "log_loss", Direction::Down, Unit::Plain, 3, |m| Some(m.log_loss)),
-    ("ECE %", "ece", Direction::Down, Unit::Percent, 2, |m| Some(m.ece)),
+    ("frame log loss", "log_loss", Direction::Down, Unit::Plain, 3, |m| Some(m.log_loss)),
+    ("frame ECE %", "ece", Direction::Down, Unit::Percent, 2, |m| Some(m.ece)),
     ("dev threshold", "dev_threshold", Direction::Neither, Unit::Plain, 4, |m| m.dev_threshold),
 ];
 
@@ -36,7 +36,8 @@ pub(super) fn section(studies: &[Study<'_>]) -> Result<String, Error> {
     let mut out = String::new();
     for study in studies {
         let html = write(&table(study), Format::Html, &Style { interval: true, ..Style::default() })?;
-        let title = crate::write::escape_html(&study.table.headline());
+        let mark = if study.table.synthetic { " · synthetic" } else { "" };
+        let title = crate::write::escape_html(&study.table.headline()) + mark;
         out.push_str(&format!("<details><summary>{title}</summary>\n{html}</details>\n"));
     }
     Ok(out)

@@ -16,7 +16,7 @@ use crate::plot::{Figure, base64, font_faces, inline};
 use crate::report::Page;
 use crate::runs::Run;
 use crate::table::Table;
-use crate::tables::Study;
+use crate::tables::{Study, primary_column};
 use crate::write::{Format, Style, escape_html, write};
 
 const STYLE: &str = include_str!("style.css");
@@ -90,7 +90,16 @@ pub(crate) fn page(content: &mut Content<'_, '_>) -> Result<String, Error> {
 
 fn results(content: &Content<'_, '_>) -> Result<String, Error> {
     let ablation = crate::tables::ablation(content.runs, &[])?;
-    let tables = content.studies.iter().map(|s| &s.table).chain(&ablation).chain(content.efficiency);
+    // a wide table is read from the left: what ranks comes first
+    let main: Vec<Table> = content
+        .studies
+        .iter()
+        .map(|s| match primary_column(s) {
+            Some(c) => s.table.with_first(&s.table.columns[c].group.clone()),
+            None => s.table.clone(),
+        })
+        .collect();
+    let tables = main.iter().chain(&ablation).chain(content.efficiency);
     let tables = tables.map(|table| write(table, Format::Html, &Style::default()));
     tables.collect::<Result<String, Error>>()
 }
@@ -105,8 +114,9 @@ fn figures(content: &Content<'_, '_>) -> String {
             continue;
         }
         out.push_str(&format!(
-            "<h3>{}</h3>\n{}",
+            "<h3>{}{}</h3>\n{}",
             escape_html(&study.table.headline()),
+            if study.table.synthetic { " · synthetic" } else { "" },
             plots(&of(Place::Main))
         ));
         for (place, summary) in [

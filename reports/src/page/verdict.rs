@@ -5,7 +5,7 @@
 
 use super::Content;
 use crate::table::{Cell, Direction, Mark, Row, fixed, marks};
-use crate::tables::{Study, metric_id};
+use crate::tables::{Study, primary_column};
 use crate::write::escape_html;
 use facebench_protocols::Severity;
 
@@ -24,17 +24,26 @@ pub(super) fn section(content: &Content<'_, '_>, synthetic: bool) -> String {
         .flat_map(|e| &e.findings)
         .map(|f| f.severity)
         .collect();
-    let count = |s: Severity| findings.iter().filter(|f| **f == s).count();
+    let warn = findings.iter().filter(|f| **f == Severity::Warn).count();
+    // one result may be stopped for several reasons
+    let evaluations = content.runs.iter().filter_map(|r| r.record.evaluation.as_ref());
+    let stop = evaluations.filter(|e| e.stopped()).count();
     let scored = content.studies.iter().map(|s| s.part.runs.len()).sum::<usize>();
-    let audits = match (count(Severity::Stop), count(Severity::Warn)) {
-        (0, 0) => "audits found nothing to stop or warn about".to_owned(),
-        (0, warn) => format!("audits warn {warn} times, see below"),
-        (stop, warn) => format!(
-            "<strong class=\"stop\">audits stopped {stop} results</strong> and warn {warn} times, see below"
-        ),
+    let warn = match warn {
+        0 => String::new(),
+        1 => "warn once".to_owned(),
+        n => format!("warn {n} times"),
     };
+    let stopped = format!("<strong class=\"stop\">audits stopped {stop} of {scored} results</strong>");
+    let audits = match (stop, warn.is_empty()) {
+        (0, true) => "audits found nothing to stop or warn about".to_owned(),
+        (0, false) => format!("audits {warn}, see below"),
+        (_, true) => format!("{stopped}, see below"),
+        (_, false) => format!("{stopped} and {warn}, see below"),
+    };
+    let s = if content.runs.len() == 1 { "" } else { "s" };
     out.push_str(&format!(
-        "<p class=\"meta\">{} runs, {scored} of them scored; {audits}.</p>\n",
+        "<p class=\"meta\">{} run{s}, {scored} scored; {audits}.</p>\n",
         content.runs.len()
     ));
     if synthetic {
@@ -46,25 +55,23 @@ pub(super) fn section(content: &Content<'_, '_>, synthetic: bool) -> String {
     out
 }
 
-/// Column that stands for the table: the average of the protocol's primary metric, any average, the first column.
-fn column(study: &Study<'_>) -> Option<usize> {
-    let table = &study.table;
-    let ranked: Vec<usize> =
-        (0..table.columns.len()).filter(|&c| table.columns[c].direction != Direction::Neither).collect();
-    let primary = study.part.protocol.as_ref().map(|p| metric_id(p.primary));
-    let is_primary = |c: &&usize| Some(&table.columns[**c].metric) == primary.as_ref();
-    let averages: Vec<usize> =
-        ranked.iter().copied().filter(|&c| table.columns[c].set == "average").collect();
-    let candidates =
-        [averages.iter().find(is_primary), averages.last(), ranked.iter().find(is_primary), ranked.first()];
-    candidates.into_iter().flatten().next().copied()
-}
-
 fn sentence(study: &Study<'_>) -> Option<String> {
     let table = &study.table;
-    let c = column(study)?;
+    let c = primary_column(study)?;
     let column = &table.columns[c];
-    let flat: Vec<Mark> = marks(table).into_iter().flatten().map(|row| row[c]).collect();
+    let headline = format!(
+        "<strong>{}</strong>{}",
+        escape_html(&table.headline()),
+        if table.synthetic { " · synthetic" } else { "" }
+    );
+    // nobody leads with a number that must not be used
+    let stopped: Vec<usize> = (0..study.order.len()).filter(|&row| stops(study, row)).collect();
+    let mut used = table.clone();
+    let cells = used.groups.iter_mut().flat_map(|g| &mut g.rows).map(|row| &mut row.cells[c]);
+    cells.enumerate().filter(|(row, _)| stopped.contains(row)).for_each(|(_, cell)| {
+        *cell = Cell::Missing("stopped".into());
+    });
+    let flat: Vec<Mark> = marks(&used).into_iter().flatten().map(|row| row[c]).collect();
     let with = |mark: Mark| (0..flat.len()).filter(|&i| flat[i] == mark).collect::<Vec<_>>();
     let rows: Vec<&Row> = table.rows().map(|(_, row)| row).collect();
     let name = |&i: &usize| escape_html(&study.entries[study.order[i]].name());
@@ -80,10 +87,17 @@ fn sentence(study: &Study<'_>) -> Option<String> {
     let best = with(Mark::Best);
     let names = best.iter().map(name).collect::<Vec<_>>().join(" and ");
     let (verb, lower) = (if best.len() > 1 { "lead" } else { "leads" }, column.direction == Direction::Down);
+    let left_out = match stopped.len() {
+        0 => String::new(),
+        1 => "One row is left out: an audit stopped it".to_owned(),
+        n => format!("{n} rows are left out: audits stopped them"),
+    };
+    let Some(&first) = best.first() else {
+        return (!stopped.is_empty()).then(|| format!("{headline}: no row leads. {left_out}."));
+    };
     let mut line = format!(
-        "<strong>{}</strong>: {names} {verb} with {} ({}{})",
-        escape_html(&table.headline()),
-        value(*best.first()?)?,
+        "{headline}: {names} {verb} with {} ({}{})",
+        value(first)?,
         escape_html(&heading),
         if lower { ", lower is better" } else { "" }
     );
@@ -97,5 +111,15 @@ fn sentence(study: &Study<'_>) -> Option<String> {
             study.compared.len()
         ));
     }
+    if !left_out.is_empty() {
+        line.push_str(&format!(". {left_out}"));
+    }
     Some(format!("{line}."))
+}
+
+/// Whether an audit stopped a ranked row of the table.
+fn stops(study: &Study<'_>, row: usize) -> bool {
+    let entry = &study.entries[study.order[row]];
+    let evaluations = entry.runs.values().filter_map(|r| r.record.evaluation.as_ref());
+    !entry.oracle && evaluations.into_iter().any(facebench_protocols::Evaluation::stopped)
 }

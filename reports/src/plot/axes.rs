@@ -166,6 +166,7 @@ pub(super) fn title<DB: DrawingBackend>(
     text: &str,
     width: f64,
 ) -> DrawResult<DB> {
-    let text = pen.fit(text, TITLE, Weight::Bold, width - 24.0);
+    // the end says which protocol, and whether faces are synthetic
+    let text = pen.fit_middle(text, TITLE, Weight::Bold, width - 24.0);
     pen.text(area, &text, (12.0, 22.0), TITLE, (Anchor::Left, Weight::Bold, INK))
 }

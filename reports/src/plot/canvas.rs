@@ -93,6 +93,56 @@ impl Pen {
         (0..chars.len()).rev().map(cut).find(|t| self.width(t, size, weight) <= room).unwrap_or_default()
     }
 
+    /// `text`, its middle cut out to fit `room`: where the end says as much as the beginning.
+    pub(crate) fn fit_middle(&self, text: &str, size: f64, weight: Weight, room: f64) -> String {
+        if self.width(text, size, weight) <= room {
+            return text.to_owned();
+        }
+        let chars: Vec<char> = text.chars().collect();
+        let cut = |n: usize| {
+            let head: String = chars[..n - n / 2].iter().collect();
+            let tail: String = chars[chars.len() - n / 2..].iter().collect();
+            format!("{}…{}", head.trim_end(), tail.trim_start())
+        };
+        (0..chars.len()).rev().map(cut).find(|t| self.width(t, size, weight) <= room).unwrap_or_default()
+    }
+
+    /// `texts`, cut to fit `room` so that no two which differ look the same, as far as that is possible.
+    pub(crate) fn fit_all(&self, texts: &[&str], size: f64, weight: Weight, room: f64) -> Vec<String> {
+        let cut: Vec<String> = texts.iter().map(|t| self.fit(t, size, weight, room)).collect();
+        let twin = |i: usize| (0..texts.len()).any(|j| texts[i] != texts[j] && cut[i] == cut[j]);
+        let one =
+            |i: usize| if twin(i) { self.fit_middle(texts[i], size, weight, room) } else { cut[i].clone() };
+        (0..texts.len()).map(one).collect()
+    }
+
+    /// `text` on one line of `rooms.0`, or on two, the second of `rooms.1`; broken at spaces, then cut in the middle.
+    pub(crate) fn wrap(
+        &self,
+        text: &str,
+        size: f64,
+        weight: Weight,
+        rooms: (f64, f64),
+    ) -> (String, Option<String>) {
+        if self.width(text, size, weight) <= rooms.0 {
+            return (text.to_owned(), None);
+        }
+        let breaks = text.match_indices(' ').map(|(at, _)| at).rev();
+        let mut whole = breaks.filter(|&at| self.width(&text[..at], size, weight) <= rooms.0);
+        match whole.next() {
+            Some(at) => {
+                let rest = self.fit_middle(&text[at + 1..], size, weight, rooms.1);
+                (text[..at].to_owned(), Some(rest))
+            }
+            None => (self.fit_middle(text, size, weight, rooms.0), None),
+        }
+    }
+
+    /// Backend pixels to CSS pixels.
+    pub(crate) fn css(&self, v: u32) -> f64 {
+        f64::from(v) / self.scale
+    }
+
     /// Text with its baseline on `at`.
     pub(crate) fn text<DB: DrawingBackend>(
         &self,

@@ -8,7 +8,7 @@ use super::axes::{self, Axes, Scale};
 use super::canvas::{Anchor, DrawResult, Pen, Weight};
 use super::palette::{FAINT, GRID, INK, look};
 use super::{FULL, Plot, RocCurve, legend};
-use crate::{Error, write::csv_line};
+use crate::{Error, table::fixed, write::csv_line};
 use facebench_protocols::stats::normal;
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, DrawingBackend};
@@ -57,7 +57,7 @@ impl Plot for Det {
 
     fn description(&self) -> String {
         let names: Vec<String> =
-            self.curves.iter().map(|c| format!("{} AUC {:.1} %", c.name, c.auc * 100.0)).collect();
+            self.curves.iter().map(|c| format!("{} AUC {} %", c.name, fixed(c.auc, 2, 1))).collect();
         format!("DET curves on normal-deviate axes, both error rates from 0.1 to 60 %. {}.", names.join("; "))
     }
 
@@ -129,7 +129,7 @@ impl Plot for Det {
             }
         }
         let entries: Vec<(String, String)> =
-            self.curves.iter().map(|c| (c.name.clone(), format!("AUC {:.1} %", c.auc * 100.0))).collect();
+            self.curves.iter().map(|c| (c.name.clone(), format!("AUC {} %", fixed(c.auc, 2, 1)))).collect();
         legend::draw(area, pen, &entries, (384.0, 48.0, f64::from(FULL) - 384.0 - 12.0))
     }
 }

@@ -104,7 +104,13 @@ impl Plot for Forest {
         axes::title(area, pen, &self.title, f64::from(FULL))?;
         let ends = self.rows.iter().flat_map(|r| [r.interval.0, r.interval.1, r.delta]);
         let x = Scale::around(ends.chain([0.0]), &self.x);
-        let (left, right, bottom) = (250.0, 486.0, TOP + LINE * self.lines() as f64);
+        // names get what they need, as far as the plot can spare it
+        let names: Vec<&str> = self.rows.iter().map(|r| r.name.as_str()).collect();
+        let widest = names.iter().map(|n| pen.width(n, SMALL, Weight::Normal)).fold(0.0, f64::max);
+        let (left, right, bottom) =
+            ((widest + 36.0).clamp(200.0, 310.0), 486.0, TOP + LINE * self.lines() as f64);
+        let names = pen.fit_all(&names, SMALL, Weight::Normal, left - 36.0);
+        let mut names = names.iter();
         let axes = Axes { left, top: TOP - 6.0, right, bottom, x, y: Scale::linear(0.0, 1.0, "") };
         for (v, text) in axes.x.ticks(5) {
             let (x, _) = axes.at(v, 0.0);
@@ -123,11 +129,12 @@ impl Plot for Forest {
         )?;
         let mut y = TOP + 10.0;
         for group in self.rows.chunk_by(|a, b| a.group == b.group) {
-            let name = pen.fit(&group[0].group, SMALL, Weight::Bold, left - 24.0);
+            // nothing else stands on its line
+            let name = pen.fit_middle(&group[0].group, SMALL, Weight::Bold, f64::from(FULL) - 24.0);
             pen.text(area, &name, (12.0, y + 4.0), SMALL, (Anchor::Left, Weight::Bold, INK))?;
             y += LINE;
-            for row in group {
-                draw_row(area, pen, &axes, row, y)?;
+            for (row, name) in group.iter().zip(names.by_ref()) {
+                draw_row(area, pen, &axes, (row, name), y)?;
                 y += LINE;
             }
         }
@@ -140,11 +147,10 @@ fn draw_row<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     pen: &Pen,
     axes: &Axes,
-    row: &Difference,
+    (row, name): (&Difference, &str),
     y: f64,
 ) -> DrawResult<DB> {
-    let name = pen.fit(&row.name, SMALL, Weight::Normal, axes.left - 36.0);
-    pen.text(area, &name, (22.0, y + 4.0), SMALL, (Anchor::Left, Weight::Normal, INK))?;
+    pen.text(area, name, (22.0, y + 4.0), SMALL, (Anchor::Left, Weight::Normal, INK))?;
     let at = |v: f64| (axes.at(v, 0.0).0, y);
     pen.line(area, &[at(row.interval.0), at(row.interval.1)], (REAL, 1.8, &[]))?;
     for end in [row.interval.0, row.interval.1] {

@@ -38,6 +38,7 @@ pub struct Heat {
 
 const CELL: f64 = 30.0;
 const TOP: f64 = 74.0;
+/// Where the cells begin, unless names need more and cells can spare it.
 const LEFT: f64 = 190.0;
 
 impl Plot for Heat {
@@ -93,27 +94,32 @@ impl Plot for Heat {
 
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, pen: &Pen) -> DrawResult<DB> {
         axes::title(area, pen, &self.title, f64::from(FULL))?;
-        let width = ((f64::from(FULL) - LEFT - 12.0) / self.columns.len() as f64).min(90.0);
+        let widest =
+            |names: &[String]| names.iter().map(|n| pen.width(n, SMALL, Weight::Normal)).fold(0.0, f64::max);
+        let cell = (widest(&self.columns) + 6.0).clamp(48.0, 90.0);
+        let spare = f64::from(FULL) - 12.0 - cell * self.columns.len() as f64;
+        let left = (widest(&self.rows) + 24.0).min(spare).max(LEFT);
+        let width = ((f64::from(FULL) - left - 12.0) / self.columns.len() as f64).min(90.0);
         let faint = |anchor| (anchor, Weight::Normal, FAINT);
-        pen.text(area, &self.column_axis, (LEFT, TOP - 28.0), 10.0, faint(Anchor::Left))?;
-        pen.text(area, &self.row_axis, (LEFT - 10.0, TOP - 8.0), 10.0, faint(Anchor::Right))?;
+        pen.text(area, &self.column_axis, (left, TOP - 28.0), 10.0, faint(Anchor::Left))?;
+        pen.text(area, &self.row_axis, (left - 10.0, TOP - 8.0), 10.0, faint(Anchor::Right))?;
         for (c, name) in self.columns.iter().enumerate() {
             let name = pen.fit(name, SMALL, Weight::Normal, width - 4.0);
-            let x = LEFT + width * (c as f64 + 0.5);
+            let x = left + width * (c as f64 + 0.5);
             pen.text(area, &name, (x, TOP - 8.0), SMALL, (Anchor::Middle, Weight::Normal, INK))?;
         }
         for (r, name) in self.rows.iter().enumerate() {
             let y = TOP + CELL * r as f64;
-            let name = pen.fit(name, SMALL, Weight::Normal, LEFT - 22.0);
-            pen.text(
-                area,
-                &name,
-                (LEFT - 10.0, y + CELL / 2.0 + 4.0),
-                SMALL,
-                (Anchor::Right, Weight::Normal, INK),
-            )?;
+            let (name, more) = pen.wrap(name, SMALL, Weight::Normal, (left - 22.0, left - 22.0));
+            let middle = y + CELL / 2.0 + 4.0;
+            let right = (Anchor::Right, Weight::Normal, INK);
+            let first = if more.is_some() { middle - 7.0 } else { middle };
+            pen.text(area, &name, (left - 10.0, first), SMALL, right)?;
+            if let Some(more) = more {
+                pen.text(area, &more, (left - 10.0, middle + 6.0), SMALL, right)?;
+            }
             for (c, value) in self.values[r].iter().enumerate() {
-                let x = LEFT + width * c as f64;
+                let x = left + width * c as f64;
                 self.cell(area, pen, *value, (x, y, x + width - 1.5, y + CELL - 1.5))?;
             }
         }

@@ -7,7 +7,7 @@ use super::axes::{self, Axes, Scale};
 use super::canvas::{DrawResult, Pen};
 use super::palette::{FAINT, look};
 use super::{FULL, Plot, Scored, legend};
-use crate::{Error, write::csv_line};
+use crate::{Error, table::fixed, write::csv_line};
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, DrawingBackend};
 
@@ -73,7 +73,7 @@ impl Plot for Reliability {
 
     fn description(&self) -> String {
         let list: Vec<String> =
-            self.series.iter().map(|s| format!("{} ECE {:.1} %", s.name, s.ece * 100.0)).collect();
+            self.series.iter().map(|s| format!("{} video ECE {} %", s.name, fixed(s.ece, 2, 1))).collect();
         format!("Share of fakes over the predicted probability of fake. {}.", list.join("; "))
     }
 
@@ -126,8 +126,11 @@ impl Plot for Reliability {
                 pen.marker(area, look.marker, *at, r, look.colour)?;
             }
         }
-        let entries: Vec<(String, String)> =
-            self.series.iter().map(|s| (s.name.clone(), format!("ECE {:.1} %", s.ece * 100.0))).collect();
+        let entries: Vec<(String, String)> = self
+            .series
+            .iter()
+            .map(|s| (s.name.clone(), format!("video ECE {} %", fixed(s.ece, 2, 1))))
+            .collect();
         legend::draw(area, pen, &entries, (384.0, 48.0, f64::from(FULL) - 384.0 - 12.0))
     }
 }

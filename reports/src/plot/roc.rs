@@ -4,11 +4,11 @@
 //! separately in both classes, because frames of a video are not independent; it is pointwise at 95 %. Ties move
 //! diagonally. Axes follow this project's polarity: positive = fake.
 
-use super::axes::{self, Axes, Scale, plain};
+use super::axes::{self, Axes, Scale};
 use super::canvas::{DrawResult, Pen};
 use super::palette::{FAINT, look};
 use super::{FULL, Plot, legend};
-use crate::{Error, write::csv_line};
+use crate::{Error, table::fixed, write::csv_line};
 use facebench_protocols::Stream;
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, DrawingBackend};
@@ -171,7 +171,7 @@ impl Plot for Roc {
 
     fn description(&self) -> String {
         let list: Vec<String> =
-            self.curves.iter().map(|c| format!("{} AUC {:.1} %", c.name, c.auc * 100.0)).collect();
+            self.curves.iter().map(|c| format!("{} AUC {} %", c.name, fixed(c.auc, 2, 1))).collect();
         let axis = if self.log_x { "logarithmic" } else { "linear" };
         let band = if self.curves.iter().any(|c| !c.band.is_empty()) {
             ", bands 95 % bootstrap over videos"
@@ -244,11 +244,8 @@ impl Plot for Roc {
                 pen.marker(area, look.marker, axes.at(x, tpr_at(&curve.points, x)), 3.0, look.colour)?;
             }
         }
-        let entries: Vec<(String, String)> = self
-            .curves
-            .iter()
-            .map(|c| (c.name.clone(), format!("AUC {} %", plain((c.auc * 1000.0).round() / 10.0, 1))))
-            .collect();
+        let entries: Vec<(String, String)> =
+            self.curves.iter().map(|c| (c.name.clone(), format!("AUC {} %", fixed(c.auc, 2, 1)))).collect();
         legend::draw(area, pen, &entries, (384.0, 48.0, f64::from(FULL) - 384.0 - 12.0))
     }
 }

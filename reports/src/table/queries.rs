@@ -6,6 +6,27 @@ use super::{Cell, Direction, Row, RowKind, Table};
 use crate::Error;
 
 impl Table {
+    /// The same table with the columns under the upper heading `group` moved to the left; per cent before whatever else,
+    /// each part in its order. A table whose groups stand for folds or trainings keeps its order.
+    #[must_use]
+    pub fn with_first(&self, group: &str) -> Self {
+        let levels: Vec<(&str, usize, usize)> = self.spans();
+        let same_sets = |a: &(&str, usize, usize), b: &(&str, usize, usize)| {
+            let names = |s: &(&str, usize, usize)| {
+                self.columns[s.1..s.2].iter().map(|c| c.name.clone()).collect::<Vec<_>>()
+            };
+            names(a) == names(b)
+        };
+        let mut out = self.clone();
+        let levels_of_one_thing = levels.len() == 2 && same_sets(&levels[0], &levels[1]);
+        if levels_of_one_thing && levels[1].0 == group {
+            let by = levels[1].1;
+            out.columns.rotate_left(by);
+            out.groups.iter_mut().flat_map(|g| &mut g.rows).for_each(|row| row.cells.rotate_left(by));
+        }
+        out
+    }
+
     /// All rows with the index of their group.
     pub fn rows(&self) -> impl Iterator<Item = (usize, &Row)> {
         self.groups.iter().enumerate().flat_map(|(g, group)| group.rows.iter().map(move |row| (g, row)))

@@ -24,7 +24,7 @@ pub(super) fn shape(part: &Part<'_>) -> Shape {
                 unseen.push(index);
             }
         }
-        shape.average(group, "Avg unseen", unseen, metric);
+        shape.average(group, part.average_name(), unseen, metric);
     }
     shape
 }

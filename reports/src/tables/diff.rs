@@ -19,6 +19,6 @@ pub(super) fn shape(part: &Part<'_>) -> Shape {
             unseen.push(index);
         }
     }
-    shape.average("Image AUC %", "Avg unseen", unseen, Metric::FrameAuc);
+    shape.average("Image AUC %", part.average_name(), unseen, Metric::FrameAuc);
     shape
 }

@@ -5,6 +5,9 @@ use crate::table::{Cell, Column, Direction, Group, Row, RowKind, Table, Unit, Va
 use facebench_protocols::Interval;
 use serde::Serialize;
 
+/// The smallest p-value that four decimals show.
+const SMALLEST_P: f64 = 0.0001;
+
 /// One row against the best of a column, on the same videos.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
@@ -49,7 +52,12 @@ pub fn difference_table(differences: &[Difference], of: &Table) -> Option<Table>
     };
     let row = |d: &Difference| {
         let difference = Value { interval: Some(d.interval), ..Value::single(d.difference) };
-        let cells = vec![Cell::Value(difference), Cell::Value(Value::single(d.p))];
+        // a p-value is never nothing: below what is printed, say so
+        let p = match d.p < SMALLEST_P {
+            true => Cell::Text(format!("<{SMALLEST_P}")),
+            false => Cell::Value(Value::single(d.p)),
+        };
+        let cells = vec![Cell::Value(difference), p];
         let labels = vec![d.set.clone(), d.row.clone(), d.best.clone()];
         Row { labels, cells, kind: RowKind::Run, notes: Vec::new() }
     };

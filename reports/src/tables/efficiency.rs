@@ -4,7 +4,7 @@
 //! where all rows ran on the same device, and a footnote names the device where they did not. The last columns are the
 //! protocols' own primary averages, so the trade-off is in one place.
 
-use super::{Study, entries::count, notes};
+use super::{Entry, Study, entries::count, notes, primary_column};
 use crate::runs::Run;
 use crate::table::{Cell, Column, Direction, Group, Row, RowKind, Table, Unit, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What names a row.
 type Key = (String, String, String);
 
-/// The table; nothing if no run was scored.
+/// Whether anything is known of what a row cost; of scores from elsewhere there is not.
+fn cost(entry: &Entry<'_>) -> bool {
+    !entry.runs.values().all(|r| r.record.outside())
+}
+
+/// The table; nothing if no run was scored here.
 pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
     let mut keys: Vec<Key> = Vec::new();
-    for entry in studies.iter().flat_map(|s| &s.entries).filter(|e| !e.oracle) {
+    for entry in studies.iter().flat_map(|s| &s.entries).filter(|e| !e.oracle && cost(e)) {
         let key = (entry.model.clone(), entry.pretraining.clone(), entry.head.clone());
         if !keys.contains(&key) {
             keys.push(key);
@@ -31,10 +36,21 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
         column("Cost", "scoring (img/s)", "score_images_per_s", Direction::Up, Unit::Plain, 1),
     ];
     let quality: Vec<(usize, usize)> =
-        studies.iter().enumerate().filter_map(|(i, s)| Some((i, primary(&s.table)?))).collect();
+        studies.iter().enumerate().filter_map(|(i, s)| Some((i, primary_column(s)?))).collect();
     for &(i, c) in &quality {
         let (of, id) = (&studies[i].table.columns[c], &studies[i].table.id);
-        columns.push(Column { group: id.clone(), name: of.name.clone(), set: id.clone(), ..of.clone() });
+        // a protocol may have several tables, and a number alone does not say which
+        let part = &studies[i].part;
+        let with = |f: &dyn Fn(&Study<'_>) -> bool| {
+            studies.iter().filter(|s| s.part.stamp.id == part.stamp.id && f(s)).count()
+        };
+        let group = match (with(&|_| true), with(&|s| s.part.synthetic == part.synthetic)) {
+            (1, _) => id.clone(),
+            (_, 1) if part.synthetic => format!("{} (synthetic)", part.stamp.id),
+            (_, 1) => part.stamp.id.clone(),
+            _ => format!("{} (its table {})", part.stamp.id, part.index + 1),
+        };
+        columns.push(Column { group, name: of.name.clone(), set: id.clone(), ..of.clone() });
     }
     let by_unit: BTreeMap<&str, &Run> = runs.iter().map(|r| (r.record.unit.as_str(), r)).collect();
     let mut rows = Vec::new();
@@ -52,9 +68,11 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
             .filter_map(|unit| Some((unit.as_str(), *by_unit.get(unit.as_str())?)))
             .filter(|(_, r)| r.record.kind == "tune")
             .collect();
+        // a head may have none that is trained; a network has some
+        let counted = || mine.iter().map(|r| r.record.params).filter(|p| p.total > 0);
         let mut cells = vec![
-            same(mine.iter().map(|r| r.record.params.total as f64)),
-            same(mine.iter().map(|r| r.record.params.trained as f64)),
+            same(counted().map(|p| p.total as f64)),
+            same(counted().map(|p| p.trained as f64)),
             mean(tuned.values().map(|r| r.record.timings.wall_s), "not recorded"),
             mean(mine.iter().map(|r| r.record.timings.images_per_s), "features were read from the cache"),
         ];
@@ -73,10 +91,9 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
             }
         }
         let device = |r: &&&Run| {
-            format!(
-                "{}, {}, {} threads",
-                r.record.machine.cpu, r.record.machine.device, r.record.machine.threads
-            )
+            let machine = &r.record.machine;
+            let s = if machine.threads == 1 { "" } else { "s" };
+            format!("{}, {}, {} thread{s}", machine.cpu, machine.device, machine.threads)
         };
         devices.push(
             mine.iter()
@@ -110,7 +127,7 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
     if let ([one], true) = (all.iter().collect::<Vec<_>>().as_slice(), devices.iter().all(|d| d.len() <= 1)) {
         table.caption.push(format!("All on {one}."));
     } else {
-        for (row, devices) in devices.iter().enumerate() {
+        for (row, devices) in devices.iter().enumerate().filter(|(_, d)| !d.is_empty()) {
             let list = devices.iter().cloned().collect::<Vec<_>>().join("; ");
             notes::note(&mut table, row, &format!("on {list}"));
         }
@@ -119,12 +136,6 @@ pub(crate) fn table(studies: &[Study<'_>], runs: &[Run]) -> Option<Table> {
         }
     }
     Some(table)
-}
-
-/// The average that stands for a table: the last one, else its first column.
-fn primary(table: &Table) -> Option<usize> {
-    let last = table.columns.iter().rposition(|c| c.set == "average");
-    last.or((!table.columns.is_empty()).then_some(0))
 }
 
 fn column(
@@ -160,7 +171,7 @@ fn mean(values: impl Iterator<Item = f64>, otherwise: &str) -> Cell {
 
 /// A count that is the same for all runs of a row, or words that say between what it lies.
 fn same(values: impl Iterator<Item = f64>) -> Cell {
-    let mut values: Vec<f64> = values.filter(|v| *v > 0.0).collect();
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     match (values.first(), values.last()) {
         (Some(a), Some(b)) if a == b => Cell::Value(Value::single(*a)),

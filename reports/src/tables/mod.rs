@@ -18,10 +18,13 @@ mod folds;
 mod notes;
 mod own;
 mod part;
+mod rank;
 mod scores;
 mod shape;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_told;
 
 pub use ablation::ablation;
 pub(crate) use cited::append as cite;
@@ -29,6 +32,7 @@ pub(crate) use compare::Compared;
 pub use differences::{Difference, difference_table};
 pub(crate) use entries::{Entry, entries, leaves};
 pub(crate) use part::{Part, parts};
+pub(crate) use rank::{by_result, primary_column};
 pub(crate) use scores::{Scores, SetScores};
 pub(crate) use shape::{metric_id, sets};
 
@@ -58,7 +62,8 @@ pub fn for_protocol(id: &str, runs: &[Run], extra: &[Protocol]) -> Result<Vec<Ta
     Ok(studies(id, runs, extra)?.into_iter().map(|study| study.table).collect())
 }
 
-/// As [`for_protocol`], each table with the paired differences behind its marks.
+/// As [`for_protocol`], each table with the paired differences behind its marks. Where all runs are of one fold of several
+/// the table has that fold only.
 ///
 /// # Errors
 /// As [`for_protocol`].
@@ -71,7 +76,8 @@ pub fn with_differences(
         let differences = Difference::of(&study.compared, &study.entries);
         (study.table, differences)
     };
-    Ok(studies(id, runs, extra)?.into_iter().map(both).collect())
+    let parts = parts(id, runs, extra).into_iter().map(Part::of_one_fold).collect();
+    Ok(studies_of(id, parts)?.into_iter().map(both).collect())
 }
 
 /// As [`for_protocol`], with published rows below the measured ones.
@@ -98,7 +104,10 @@ pub(crate) struct Study<'a> {
 
 /// The studies of one protocol.
 pub(crate) fn studies<'a>(id: &str, runs: &'a [Run], extra: &[Protocol]) -> Result<Vec<Study<'a>>, Error> {
-    let parts = parts(id, runs, extra);
+    studies_of(id, parts(id, runs, extra))
+}
+
+fn studies_of<'a>(id: &str, parts: Vec<Part<'a>>) -> Result<Vec<Study<'a>>, Error> {
     if parts.is_empty() {
         return Err(Error::NoResults { id: id.to_owned() });
     }
@@ -111,6 +120,9 @@ fn study(part: Part<'_>, parts: usize) -> Result<Study<'_>, Error> {
     let shape = shape_of(&part);
     let (mut table, order) = table(&part, &entries, &shape);
     notes::annotate(&mut table, &entries, &order);
+    if let Some(fold) = &part.only_fold {
+        table.caption.push(format!("Fold {fold} only."));
+    }
     if parts > 1 {
         table
             .caption
@@ -170,10 +182,13 @@ fn shape_of(part: &Part<'_>) -> Shape {
     if let Some(protocol) = part.protocol.as_ref().filter(|p| p.over_folds) {
         return folds::shape(part, protocol);
     }
-    if sets(part).len() == 1 {
+    let family = part.protocol.as_ref().map(|p| p.family).or_else(|| family(&part.stamp.id));
+    // of one fold of several the columns stay those of the protocol
+    let whole = part.only_fold.is_none() || family != Some(Family::AntiSpoofing);
+    if sets(part).len() == 1 && whole {
         return own::shape(part);
     }
-    match part.protocol.as_ref().map(|p| p.family).or_else(|| family(&part.stamp.id)) {
+    match family {
         Some(Family::DeepfakeDetection) => dfd::shape(part),
         Some(Family::AntiSpoofing) => fas::shape(part),
         Some(Family::DiffusionForgery) => diff::shape(part),

@@ -8,7 +8,7 @@ use crate::table::{Row, Table};
 use facebench_protocols::{Selection, Severity};
 use std::collections::BTreeMap;
 
-/// Most differing plan entries to spell out.
+/// Most differing plan entries to spell out, unless more are needed to tell rows apart.
 const LEAVES: usize = 3;
 
 /// Adds caption lines and footnotes. `order[i]` is the entry of the table's `i`-th row.
@@ -46,8 +46,23 @@ fn selection(table: &mut Table, entries: &[Entry<'_>], order: &[usize]) {
     let rules: Vec<Option<&str>> =
         order.iter().map(|&i| rule(i).filter(|r| *r != Selection::Oracle).map(rule_name)).collect();
     let said: Vec<&str> = rules.iter().copied().flatten().collect();
-    let Some(common) = most_common(&said) else { return };
-    table.caption.push(format!("Checkpoint: {common}."));
+    let silent: Vec<usize> = (0..order.len()).filter(|&row| rule(order[row]).is_none()).collect();
+    let Some(common) = most_common(&said) else {
+        if !silent.is_empty() {
+            table.caption.push(match silent.len() == order.len() {
+                true => "Checkpoint rule not stated.".into(),
+                false => "Checkpoint rule of the ranked rows not stated.".into(),
+            });
+        }
+        return;
+    };
+    table.caption.push(match silent.is_empty() {
+        true => format!("Checkpoint: {common}."),
+        false => format!("Checkpoint, where stated: {common}."),
+    });
+    for row in silent {
+        note(table, row, "checkpoint rule not stated");
+    }
     for (row, rule) in rules.iter().enumerate() {
         if let Some(other) = rule.filter(|r| *r != common) {
             note(table, row, &format!("checkpoint: {other}"));
@@ -64,7 +79,8 @@ fn rule_name(rule: Selection) -> &'static str {
     }
 }
 
-/// Rows of equal labels come from different plans: say in what.
+/// Rows of equal labels come from different plans: say in what. A row names what it has otherwise than most of its twins
+/// (where all agree on nothing, its own value), as many entries as it takes to tell it from each of them.
 fn plans(table: &mut Table, entries: &[Entry<'_>], order: &[usize]) {
     for (row, &i) in order.iter().enumerate() {
         let entry = &entries[i];
@@ -76,22 +92,56 @@ fn plans(table: &mut Table, entries: &[Entry<'_>], order: &[usize]) {
         if twins.len() < 2 {
             continue;
         }
-        let differs = |key: &&String| twins.iter().any(|t| t.plan.get(*key) != entry.plan.get(*key));
-        let mut keys: Vec<&String> = twins.iter().flat_map(|t| t.plan.keys()).filter(differs).collect();
-        keys.sort();
-        keys.dedup();
-        let value =
-            |key: &String| entry.plan.get(key).map_or("–", String::as_str).trim_matches('"').to_owned();
-        let mut parts: Vec<String> =
-            keys.iter().take(LEAVES).map(|k| format!("{k} = {}", value(k))).collect();
-        if keys.len() > LEAVES {
-            parts.push(format!("{} more", keys.len() - LEAVES));
-        }
+        let mut parts = differing(entry, &twins);
         if parts.is_empty() {
             parts.push(format!("unit {}", entry.runs.values().next().map(|r| r.short()).unwrap_or_default()));
         }
         note(table, row, &format!("plan: {}", parts.join(", ")));
     }
+}
+
+/// What to say of `entry`'s plan among its `twins`, itself one of them.
+fn differing(entry: &Entry<'_>, twins: &[&Entry<'_>]) -> Vec<String> {
+    let mut all: Vec<&String> = twins.iter().flat_map(|t| t.plan.keys()).collect();
+    all.sort();
+    all.dedup();
+    all.retain(|key| twins.iter().any(|t| t.plan.get(*key) != entry.plan.get(*key)));
+    let value =
+        |t: &Entry<'_>, key: &str| t.plan.get(key).map_or("–", String::as_str).trim_matches('"').to_owned();
+    // a branch that this row lacks is said by the leaf in its place, one that it has by its own leaves
+    let is_null = |key: &str| entry.plan.get(key).is_some_and(|v| v == "null");
+    let below_null = |key: &str| key.match_indices('.').any(|(at, _)| is_null(&key[..at]));
+    let branch =
+        |key: &str| entry.plan.keys().any(|k| k.strip_prefix(key).is_some_and(|k| k.starts_with('.')));
+    all.retain(|key| !below_null(key) && !branch(key));
+    let others = |key: &str| {
+        let values: Vec<String> = twins.iter().map(|t| value(t, key)).collect();
+        let count = |v: &String| values.iter().filter(|w| *w == v).count();
+        // with the value that is more frequent than any other there is nothing to say
+        let own = value(entry, key);
+        values.iter().any(|v| *v != own && count(v) >= count(&own))
+    };
+    let (own, usual): (Vec<&String>, Vec<&String>) = all.into_iter().partition(|key| others(key));
+    // first what tells the row from twins that are not told apart yet, then its own up to a few
+    let mut alike: Vec<&&Entry<'_>> = twins.iter().filter(|t| t.plan != entry.plan).collect();
+    let (mut chosen, mut left): (Vec<&String>, Vec<&String>) = (Vec::new(), Vec::new());
+    for (key, is_own) in own.iter().map(|k| (*k, true)).chain(usual.iter().map(|k| (*k, false))) {
+        let before = alike.len();
+        alike.retain(|t| value(t, key) == value(entry, key));
+        match (alike.len() < before, is_own) {
+            (true, _) => chosen.push(key),
+            (false, true) => left.push(key),
+            (false, false) => {}
+        }
+    }
+    let more = LEAVES.saturating_sub(chosen.len()).min(left.len());
+    chosen.extend(left.drain(..more));
+    let mut parts: Vec<String> =
+        chosen.into_iter().map(|key| format!("{key} = {}", value(entry, key))).collect();
+    if !left.is_empty() {
+        parts.push(format!("{} more", left.len()));
+    }
+    parts
 }
 
 /// Rows made by another version of the program.

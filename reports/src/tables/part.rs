@@ -20,6 +20,8 @@ pub(crate) struct Part<'a> {
     /// What keeps this part from the others; empty for a protocol of one part.
     pub(crate) why: String,
     pub(crate) runs: Vec<&'a Run>,
+    /// The one fold that is shown of several.
+    pub(crate) only_fold: Option<String>,
     data: BTreeMap<(String, String), String>,
 }
 
@@ -38,6 +40,28 @@ impl Part<'_> {
     /// From frames to videos; the mean where the protocol is not known.
     pub(crate) fn aggregation(&self) -> Aggregation {
         self.protocol.as_ref().map_or(Aggregation::Mean, |p| p.aggregation)
+    }
+
+    /// Heading of the average over its unseen sets; what is seen is known only where training is.
+    pub(crate) fn average_name(&self) -> &'static str {
+        let untold = self.protocol.as_ref().is_some_and(|p| p.folds.iter().all(|f| f.train.is_empty()));
+        if untold { "Average" } else { "Avg unseen" }
+    }
+
+    /// The part with nothing but the fold that all its runs are of, if the protocol has more.
+    pub(crate) fn of_one_fold(mut self) -> Self {
+        let mut folds = self.runs.iter().map(|r| r.record.protocol.as_ref().map(|p| p.fold.clone()));
+        let first = folds.next().flatten();
+        let same = folds.all(|fold| fold == first);
+        if let (Some(protocol), Some(fold), true) = (&mut self.protocol, first, same)
+            && protocol.folds.len() > 1
+            && protocol.folds.iter().any(|f| f.name == fold)
+        {
+            protocol.folds.retain(|f| f.name == fold);
+            protocol.over_folds = false;
+            self.only_fold = Some(fold);
+        }
+        self
     }
 
     fn takes(&self, run: &Run, stamp: &Stamp) -> bool {
@@ -69,7 +93,7 @@ pub(crate) fn parts<'a>(id: &str, runs: &'a [Run], extra: &[Protocol]) -> Vec<Pa
             let synthetic = run.record.synthetic;
             let (why, runs, data) = (String::new(), Vec::new(), BTreeMap::new());
             let protocol = known.iter().find(|(f, _)| *f == stamp.fingerprint).map(|(_, p)| (*p).clone());
-            parts.push(Part { stamp, protocol, synthetic, index: 0, why, runs, data });
+            parts.push(Part { stamp, protocol, synthetic, index: 0, why, runs, only_fold: None, data });
             parts.len() - 1
         });
         parts[at].data.extend(data(run));

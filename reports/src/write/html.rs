@@ -47,7 +47,7 @@ pub(super) fn write(table: &Table, style: &Style) -> String {
                 out.push_str(&format!("<{tag}{short}>{}{marks}</{}>", escape(label), &tag[..2]));
             }
             for (c, (cell, column)) in row.cells.iter().zip(&table.columns).enumerate() {
-                out.push_str(&data(cell, column, all[g][r][c], style));
+                out.push_str(&apart(data(cell, column, all[g][r][c], style), table, c));
             }
             out.push_str("</tr>\n");
         }
@@ -74,16 +74,19 @@ fn header(table: &Table) -> String {
                 (from..to).for_each(|c| out.push_str(&heading(&table.columns[c], &names[c], rows)));
             } else {
                 out.push_str(&format!(
-                    "<th scope=\"colgroup\" colspan=\"{}\">{}</th>",
+                    "<th scope=\"colgroup\" colspan=\"{}\"{}><span>{}</span></th>",
                     to - from,
+                    if from > 0 { " class=\"apart\"" } else { "" },
                     escape(&table.span_heading(from, to))
                 ));
             }
         }
         out.push_str("</tr>\n<tr>");
     }
-    for (column, name) in table.columns.iter().zip(&names).filter(|(c, _)| !two || !c.group.is_empty()) {
-        out.push_str(&heading(column, name, ""));
+    for (c, (column, name)) in table.columns.iter().zip(&names).enumerate() {
+        if !two || !column.group.is_empty() {
+            out.push_str(&apart(heading(column, name, ""), table, c));
+        }
     }
     out.push_str("</tr>\n");
     out
@@ -92,6 +95,17 @@ fn header(table: &Table) -> String {
 fn heading(column: &Column, name: &str, rows: &str) -> String {
     let better = column.direction.name();
     format!("<th scope=\"col\" class=\"num\"{rows} data-better=\"{better}\">{}</th>", escape(name))
+}
+
+/// A cell of column `c`; the first of an upper heading stands apart from what is left of it.
+fn apart(cell: String, table: &Table, c: usize) -> String {
+    if c == 0 || table.columns[c].group == table.columns[c - 1].group {
+        return cell;
+    }
+    match cell.split_once(" class=\"") {
+        Some((tag, rest)) => format!("{tag} class=\"apart {rest}"),
+        None => cell.replacen("<td>", "<td class=\"apart\">", 1),
+    }
 }
 
 fn row_marks(cited: bool, notes: &[usize]) -> String {

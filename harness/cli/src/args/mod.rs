@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use finished::{ExplainArgs, FinishedArgs, Side};
 pub(crate) use leaderboard::{ExportArgs, LeaderboardCommand, PackArgs, SiteArgs, VerifyArgs};
 pub(crate) use robustness::RobustnessArgs;
-pub(crate) use score::{Order, ScoreArgs};
+pub(crate) use score::{Order, Rule, ScoreArgs};
 pub(crate) use selftest::SelftestArgs;
 pub(crate) use tools::{
     AuditArgs, CheckpointCommand, DataCommand, FeaturesArgs, Fit, MaskArgs, MetricsArgs, PluginCommand,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::PluginDirs;
+use super::{PluginDirs, Rule};
 
 /// `facebench mask`
 #[derive(Debug, Args)]
@@ -61,13 +61,16 @@ pub(crate) struct MetricsArgs {
     /// What label 1 and a high score mean in the file: `fake` or `real`
     #[arg(long, value_name = "CLASS", default_value = "fake", value_parser = ["fake", "real"])]
     pub(crate) positive: String,
-    /// Name of the row, one for each file in the same order; files of one name are seeds. Default: the files'
-    /// names, or `your scores` for one
+    /// Name of the row, one for each file in the same order; files of one name are seeds. Default: the model's that
+    /// `facebench score` recorded beside the file, else the file's
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
     /// The faces are synthetic: the tables say so, and real results are kept apart
     #[arg(long)]
     pub(crate) synthetic: bool,
+    /// How the checkpoint was chosen, as the authors say; not stated if absent. `oracle` is never ranked
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub(crate) selection: Option<Rule>,
     /// Keep each row as a finished run below this folder, for `facebench report` and `leaderboard pack`
     #[arg(long, value_name = "DIR", requires = "protocol")]
     pub(crate) save: Option<PathBuf>,

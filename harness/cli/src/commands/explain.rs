@@ -28,7 +28,7 @@ const MOST: usize = 24;
 
 /// Chooses the runs, lists, draws.
 pub(crate) fn run(args: &ExplainArgs) -> Result<Status> {
-    let format = report::format(&args.format)?;
+    let format = report::format(&args.format, report::Files::Always)?;
     let threshold = fixed_threshold(&args.threshold)?;
     let methods = methods(&args.method)?;
     let chosen = finished::choose(&args.finished)?;

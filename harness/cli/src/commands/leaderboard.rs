@@ -202,7 +202,9 @@ fn exported(args: &ExportArgs) -> Result<Status> {
         ("list".to_owned(), export::digest(&list)?),
     ]);
     let done = export::export(&request, &args.out, &inputs)?;
-    eprintln!("{} lines; {}", done.lines, board.note);
+    let (s, note) = (if done.lines == 1 { "" } else { "s" }, board.note);
+    let note = if note.is_empty() { String::new() } else { format!("; {note}") };
+    eprintln!("{} line{s}{note}", done.lines);
     out::text(&format!("{}\n{}\n", done.file.display(), done.manifest.display()))?;
     Ok(Status::Done)
 }

@@ -1,20 +1,24 @@
 //! `facebench metrics`: a protocol's numbers for scores from anywhere, by the code that scores our own runs.
 //!
-//! Each file is one row; files under one name are seeds of it. Several rows are compared by paired tests on the videos
-//! they share. `--save` keeps them as finished runs, so that `report` puts them into one table with our own.
+//! Each file is one row; files under one name are seeds of it. Rows that hold the same samples are compared by paired
+//! tests; one sample more or less and there is no test, but a warning with the difference. `--save` keeps them as
+//! finished runs, so that `report` puts them into one table with our own. How a checkpoint was chosen cannot be seen in
+//! scores: it is not stated unless `--selection`, or the record beside the file, says it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use facebench_protocols::{
     Aggregation, DataStamp, Dev, Evaluation, Family, Fold, Metric, Protocol, ProtocolStamp, RunRecord,
-    ScoreRow, Selection, TestSet, TestTransform, dataset, evaluate, read_scores, write_scores,
+    ScoreRow, Selection, TestSet, TestTransform, dataset, evaluate::Options, evaluate_with, read_scores,
+    record::OUTSIDE, write_scores,
 };
 use facebench_reports::Run;
 use facebench_reports::tables::{self, Difference};
 use serde_json::json;
 
+use super::metrics_beside::{self, Beside};
 use super::report;
 use crate::args::MetricsArgs;
 use crate::fail::Status;
@@ -31,31 +35,38 @@ struct Given<'a> {
     /// Number among the files of this name, from 0.
     seed: u64,
     rows: Vec<ScoreRow>,
+    /// Whether it was made from synthetic faces, by what was typed or by the record beside it
+    synthetic: bool,
+    /// How the checkpoint was chosen, if anybody says so
+    selection: Option<Selection>,
 }
 
 /// Reads, evaluates, prints.
 pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
-    let format = report::format(&args.format)?;
+    let format = report::format(&args.format, report::Files::Save)?;
     let named = args.protocol.as_deref().map(|name| plan::protocol(name, Path::new("")));
     let named = named.transpose()?;
     // a slip in what was typed is said before the files are read
     named.as_ref().map(|protocol| fold(protocol, args.fold.as_deref())).transpose()?;
-    let names = names(args)?;
-    let given: Vec<Given<'_>> = args
-        .scores
-        .iter()
-        .zip(names)
-        .map(|(path, (name, seed))| {
-            Ok(Given { path, name, seed, rows: read(path, args.positive == "real")? })
-        })
-        .collect::<Result<_>>()?;
+    typed_names(args)?;
+    let given = given(args)?;
+    if given.iter().any(|f| f.synthetic) && !given.iter().all(|f| f.synthetic) {
+        let of = |f: &&Given<'_>| f.synthetic;
+        let name = given.iter().find(of).map_or("", |f| &f.name);
+        eprintln!(
+            "warn: {name} is of synthetic faces by the record beside it, others are not, so they get tables of their own; \
+             `--synthetic` says it of all files"
+        );
+    }
     let protocol = named.unwrap_or_else(|| as_they_are(&given));
     let fold = fold(&protocol, args.fold.as_deref())?;
     let several = given.len() > 1;
     let mut evaluations = Vec::new();
     for file in &given {
         let path = file.path.display().to_string();
-        let evaluation = evaluate(&protocol, fold, &file.rows).with_context(|| path.clone())?;
+        let options = Options { synthetic: Some(file.synthetic), ..Options::default() };
+        let evaluation =
+            evaluate_with(&protocol, fold, &file.rows, &options).with_context(|| path.clone())?;
         let place = if several { format!("{path}: ") } else { String::new() };
         for finding in &evaluation.findings {
             eprintln!("{}: {place}{}", format!("{:?}", finding.severity).to_lowercase(), finding.message);
@@ -68,23 +79,19 @@ pub(crate) fn run(args: &MetricsArgs) -> Result<Status> {
     let folder = kept.unwrap_or(scratch.path());
     let mut runs = Vec::new();
     for (file, evaluation) in given.iter().zip(&evaluations) {
-        let record = record(args, &protocol, fold, file, evaluation.clone());
+        let record = record(&protocol, fold, file, evaluation.clone());
         let run = Run { folder: folder.join(format!("score-{}", store::short(&record.unit))), record };
         if several || kept.is_some() {
             keep(&run, &file.rows)?;
         }
         runs.push(run);
     }
-    for run in runs.iter().skip(1) {
-        for set in unlike(&runs[0], run) {
-            let (a, b) = (&runs[0].record.model, &run.record.model);
-            eprintln!(
-                "warn: {set}: {b} does not hold the same samples as {a}, so there is no paired test between them"
-            );
-        }
+    for other in given.iter().skip(1) {
+        unlike(&given[0], other).iter().for_each(|line| eprintln!("warn: {line}"));
     }
     if let Some(kept) = kept {
-        eprintln!("kept as {} finished runs: facebench report {}", runs.len(), kept.display());
+        let s = if several { "s" } else { "" };
+        eprintln!("kept as {} finished run{s}: facebench report {}", runs.len(), kept.display());
     }
 
     let studies = tables::with_differences(&protocol.id, &runs, std::slice::from_ref(&protocol))?;
@@ -117,27 +124,57 @@ fn json(protocol: &Protocol, fold: &Fold, runs: &[Run], differences: &[Differenc
     Ok(Status::Done)
 }
 
-/// Name and seed of each file: as given, or the name of the file.
-fn names(args: &MetricsArgs) -> Result<Vec<(String, u64)>> {
+/// The files with their names, and with what lies beside them.
+fn given(args: &MetricsArgs) -> Result<Vec<Given<'_>>> {
+    let mut files: Vec<(Vec<ScoreRow>, Beside)> = Vec::new();
+    for path in &args.scores {
+        let rows = read(path, args.positive == "real")?;
+        let beside = metrics_beside::of(path, &rows);
+        files.push((rows, beside));
+    }
+    let names = names(args, &files.iter().map(|(_, beside)| beside.model.clone()).collect::<Vec<_>>())?;
+    let of = |((path, (name, seed)), (rows, beside)): ((_, _), (_, Beside))| Given {
+        path,
+        name,
+        seed,
+        rows,
+        synthetic: args.synthetic || beside.synthetic,
+        selection: args.selection.map(Selection::from).or(beside.selection),
+    };
+    Ok(args.scores.iter().map(PathBuf::as_path).zip(names).zip(files).map(of).collect())
+}
+
+/// A slip in what was typed is said before the files are read.
+fn typed_names(args: &MetricsArgs) -> Result<()> {
     let (files, names) = (args.scores.len(), args.name.len());
-    let list: Vec<String> = if names == files {
-        args.name.clone()
-    } else if names > 0 {
+    if names > 0 && names != files {
         bail!(
             "{files} times --scores and {names} times --name\nhint: one name for each file, in the same order"
         );
-    } else if files == 1 {
-        vec!["your scores".into()]
-    } else {
-        let stem = |p: &PathBuf| p.file_stem().unwrap_or(p.as_os_str()).to_string_lossy().into_owned();
-        let list: Vec<String> = args.scores.iter().map(stem).collect();
-        if let Some(twice) = list.iter().enumerate().find(|(at, name)| list[..*at].contains(name)) {
+    }
+    Ok(())
+}
+
+/// Name and seed of each file: as given, else that of the record beside it, else the name of the file.
+fn names(args: &MetricsArgs, known: &[Option<String>]) -> Result<Vec<(String, u64)>> {
+    let stem = |p: &PathBuf| p.file_stem().unwrap_or(p.as_os_str()).to_string_lossy().into_owned();
+    let twice = |list: &[String]| {
+        list.iter().enumerate().find(|(at, name)| list[..*at].contains(name)).map(|(_, name)| name.clone())
+    };
+    let list: Vec<String> = if args.name.is_empty() {
+        let stems: Vec<String> = args.scores.iter().map(stem).collect();
+        let told: Vec<String> =
+            known.iter().zip(&stems).map(|(k, s)| k.clone().unwrap_or_else(|| s.clone())).collect();
+        // two files of one model: are they seeds, heads, checkpoints? Their names tell them apart
+        let list = if twice(&told).is_none() { told } else { stems };
+        if let Some(twice) = twice(&list) {
             bail!(
-                "two files are called `{}`\nhint: give each a --name; one name for both makes them seeds of one model",
-                twice.1
+                "two files are called `{twice}`\nhint: give each a --name; one name for both makes them seeds of one model"
             );
         }
         list
+    } else {
+        args.name.clone()
     };
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let numbered = list.into_iter().map(|name| {
@@ -160,26 +197,24 @@ fn read(path: &Path, turned: bool) -> Result<Vec<ScoreRow>> {
 }
 
 /// What a finished run would say of itself, as far as scores tell.
-fn record(
-    args: &MetricsArgs,
-    protocol: &Protocol,
-    fold: &Fold,
-    file: &Given<'_>,
-    evaluation: Evaluation,
-) -> RunRecord {
-    let data = stamps(&file.rows, args.synthetic);
+fn record(protocol: &Protocol, fold: &Fold, file: &Given<'_>, evaluation: Evaluation) -> RunRecord {
+    let data = stamps(&file.rows, file.synthetic);
     let fingerprint = protocol.fingerprint();
     let of_scores = file.rows.iter().map(|r| (format!("{} {} {}", r.set, r.id(), r.score), r.label));
-    let unit = store::digest(&json!({
+    let mut key = json!({
         "name": file.name, "seed": file.seed, "fingerprint": fingerprint, "fold": fold.name, "data": data,
         "scores": DataStamp::digest(of_scores),
-    }));
+    });
+    if let Some(rule) = file.selection {
+        key["selection"] = json!(rule);
+    }
+    let unit = store::digest(&key);
     RunRecord {
         facebench: VERSION.to_owned(),
         unit,
         kind: "score".to_owned(),
         name: file.name.clone(),
-        synthetic: args.synthetic,
+        synthetic: file.synthetic,
         model: file.name.clone(),
         head: ELSEWHERE.to_owned(),
         seed: file.seed,
@@ -189,26 +224,45 @@ fn record(
             fingerprint,
             fold: fold.name.clone(),
         }),
-        selection: args.protocol.is_some().then_some(protocol.selection),
+        selection: file.selection,
         data,
         evaluation: Some(evaluation),
-        notes: vec!["scores were made outside facebench".to_owned()],
+        notes: vec![OUTSIDE.to_owned()],
         ..RunRecord::default()
     }
 }
 
 /// Digests of the sets, as a scoring unit makes them.
-fn stamps(rows: &[ScoreRow], synthetic: bool) -> Vec<DataStamp> {
+pub(super) fn stamps(rows: &[ScoreRow], synthetic: bool) -> Vec<DataStamp> {
     let mut sets: BTreeMap<&str, Vec<&ScoreRow>> = BTreeMap::new();
     rows.iter().for_each(|row| sets.entry(&row.set).or_default().push(row));
     sets.into_iter().map(|(set, rows)| DataStamp::of_scores(set, rows, synthetic)).collect()
 }
 
-/// Sets that both have and that differ.
-fn unlike<'r>(a: &'r Run, b: &'r Run) -> impl Iterator<Item = &'r str> {
-    let differs =
-        |x: &&DataStamp| b.record.data.iter().any(|y| x.dataset == y.dataset && x.sha256 != y.sha256);
-    a.record.data.iter().filter(differs).map(|x| x.dataset.as_str())
+/// In what the sets that both have differ, a line for each that does.
+fn unlike(a: &Given<'_>, b: &Given<'_>) -> Vec<String> {
+    fn samples<'r>(file: &'r Given<'_>) -> BTreeMap<&'r str, BTreeSet<(String, u8)>> {
+        let mut sets: BTreeMap<&str, BTreeSet<(String, u8)>> = BTreeMap::new();
+        for row in &file.rows {
+            sets.entry(&row.set).or_default().insert((row.id(), row.label));
+        }
+        sets
+    }
+    let (of_a, of_b) = (samples(a), samples(b));
+    let both = of_a.iter().filter_map(|(set, x)| Some((set, x, of_b.get(set)?)));
+    both.filter_map(|(set, x, y)| {
+        let (example, _) = x.symmetric_difference(y).next()?;
+        Some(format!(
+            "{set}: {} does not hold the same samples as {}: {} of {} are missing and {} others are there (a sample with \
+             another label counts as both), such as {example}; so there is no paired test between them",
+            b.name,
+            a.name,
+            x.difference(y).count(),
+            x.len(),
+            y.difference(x).count(),
+        ))
+    })
+    .collect()
 }
 
 /// Writes a run's folder; the record comes last, since it is what makes the folder a run.

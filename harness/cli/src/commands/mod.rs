@@ -15,6 +15,7 @@ mod finished;
 pub(crate) mod leaderboard;
 pub(crate) mod mask;
 pub(crate) mod metrics;
+mod metrics_beside;
 pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod plugin_new;

@@ -32,7 +32,7 @@ const TEXT: [(&str, Format); 5] = [
 pub(crate) fn run(args: &ReportArgs) -> Result<Status> {
     let all = load_all(&args.runs)?;
     let Some(out) = &args.out else {
-        print(&tables_of(&all, &[], args.cite)?, format(&args.format)?)?;
+        print(&tables_of(&all, &[], args.cite)?, format(&args.format, Files::Out)?)?;
         return Ok(Status::Done);
     };
     let outputs = match args.format.as_str() {
@@ -66,17 +66,39 @@ pub(crate) fn load_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     Ok(all)
 }
 
+/// How a command gives what is no text: pages and pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// In the folder of `--out`
+    Out,
+    /// By way of `--save` and `report`
+    Save,
+    /// In the folder of `--out` whatever the format
+    Always,
+}
+
 /// The text form of that name; `all` stands for the terminal's.
-pub(crate) fn format(name: &str) -> Result<Format> {
+pub(crate) fn format(name: &str, files: Files) -> Result<Format> {
     let name = if name == "all" { "term" } else { name };
     if let Some((_, format)) = TEXT.iter().find(|(n, _)| *n == name) {
         return Ok(*format);
     }
     let names: Vec<String> = TEXT.iter().map(|(n, _)| (*n).to_owned()).collect();
-    let hint = match nearest(name, &names) {
-        _ if Output::parse(name).is_ok() => format!("`{name}` needs a folder to go to: add `--out DIR`"),
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("one of {}", names.join(", ")),
+    let text = names.join(", ");
+    let hint = match (nearest(name, &names), files) {
+        (_, Files::Out) if Output::parse(name).is_ok() => {
+            format!("`{name}` needs a folder to go to: add `--out DIR`")
+        }
+        (_, Files::Save) if Output::parse(name).is_ok() => format!(
+            "here one of {text}; for `{name}` keep the rows with `--save DIR`, then \
+             `facebench report DIR --format {name} --out REPORT`"
+        ),
+        (_, Files::Always) if Output::parse(name).is_ok() => {
+            format!("one of {text}; files go to the folder of `--out` whatever is printed")
+        }
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Files::Out) => format!("one of {text}; with `--out DIR` also html, svg, png"),
+        (None, _) => format!("one of {text}"),
     };
     Err(anyhow!("--format {name}: not a text form\nhint: {hint}"))
 }

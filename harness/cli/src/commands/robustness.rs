@@ -37,7 +37,7 @@ const FORMATS: [Format; 6] =
 
 /// Scores what is missing, then writes tables, curves and numbers.
 pub(crate) fn run(args: &RobustnessArgs) -> Result<Status> {
-    let format = report::format(&args.format)?;
+    let format = report::format(&args.format, report::Files::Always)?;
     let corruptions = corruptions(&args.corruptions)?;
     let chosen = finished::choose(&args.finished)?;
     let plugins = shared::plugins(&args.finished.plugins)?;

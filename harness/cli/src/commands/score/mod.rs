@@ -37,6 +37,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<Status> {
     let model = model::open(args, &plugins)?;
     let data = data::open(args)?;
     let sets = data.sets();
+    let synthetic = data.synthetic() || model.synthetic;
     let fit = args.transform.map(|f| match f {
         Fit::Direct => TestTransform::Direct,
         Fit::CenterCrop => TestTransform::CenterCrop,
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<Status> {
     });
     let Some(place) = Place::open(&args.out, &key)? else {
         eprintln!("{}: scored already by the same model in the same way", args.out.display());
-        return tell(args, &data, &key, audit(&data, &args.out)?);
+        return tell(args, &data, (&key, synthetic), audit(&data, &args.out)?);
     };
     let stop = run::hear_signals()?;
     let total: usize = sets.iter().map(|(_, s)| s.len()).sum();
@@ -118,12 +119,12 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<Status> {
             "polarity": POLARITY,
             "parameters": params,
             "normalise": {"mean": normalise.mean, "std": normalise.std},
-            "synthetic": data.synthetic() || model.synthetic,
+            "synthetic": synthetic,
             "decoder": facebench_data::image::DECODER,
             "findings": audited.1,
         }),
     )?;
-    tell(args, &data, &key, audited)
+    tell(args, &data, (&key, synthetic), audited)
 }
 
 fn cores() -> usize {
@@ -168,7 +169,7 @@ fn audit(data: &Data, rows: &Path) -> Result<(Vec<Value>, Vec<Finding>)> {
 fn tell(
     args: &ScoreArgs,
     data: &Data,
-    key: &Value,
+    (key, synthetic): (&Value, bool),
     (sets, findings): (Vec<Value>, Vec<Finding>),
 ) -> Result<Status> {
     for finding in &findings {
@@ -190,6 +191,7 @@ fn tell(
         Data::Set(_) => Some(format!("facebench metrics --scores {}", quote(&file))),
         Data::Pictures(..) => None,
     };
+    let next = next.map(|next| if synthetic { next + " --synthetic" } else { next });
     let rows: usize = data.sets().iter().map(|(_, s)| s.len()).sum();
     out::json(&json!({
         "file": args.out, "record": place::record_of(&args.out), "rows": rows, "polarity": POLARITY,
