@@ -191,11 +191,11 @@ fn polarity(m: &Measures) -> Option<Finding> {
     Some(finding(severity, "polarity", message))
 }
 
-/// Whether videos that say nothing would hardly ever be ranked so far from one half (Mann-Whitney, two-sided 1 %):
+/// Whether videos that say nothing would hardly ever be ranked so far from one half (Mann-Whitney, two-sided 5 %):
 /// two real and two fake ones are all in the wrong order one time in six, and their resamples all agree.
 fn unlike_chance(auc: f64, [real, fake]: [usize; 2]) -> bool {
     let (n, m) = (real as f64, fake as f64);
-    (auc - 0.5).abs() > 2.576 * ((n + m + 1.0) / (12.0 * n * m)).sqrt()
+    (auc - 0.5).abs() > 1.96 * ((n + m + 1.0) / (12.0 * n * m)).sqrt()
 }
 
 /// Test sets too small, or too easy, to resolve anything.
