@@ -101,7 +101,7 @@ pub(crate) fn print(value: &impl serde::Serialize) -> String {
     }
 }
 
-/// [`print`] with keys that types leave out while they have their defaults, put back: `(path, key, value)`, where `*` in
+/// [`print()`] with keys that types leave out while they have their defaults, put back: `(path, key, value)`, where `*` in
 /// a path stands for every key.
 pub(crate) fn print_with(value: &impl serde::Serialize, left_out: &[(&[&str], &str, Value)]) -> String {
     let Ok(mut whole) = singleton_map_recursive::serialize(value, yaml::value::Serializer) else {
