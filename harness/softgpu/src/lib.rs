@@ -3,7 +3,7 @@
 //! This library has the entry points of the CUDA driver, cuBLAS and cuRAND that candle uses, under their names: opened
 //! as `libcuda.so.1`, `libcublas.so.13` and `libcurand.so.10` it lets the CUDA build of the program run, whole, on a
 //! machine without a GPU. Kernels are not replaced: the PTX that the program embeds is read and interpreted
-//! ([`ptx`], [`exec`]), with every access checked, so an error of the kind that a GPU would answer with wrong numbers is
+//! ([`ptx`], `exec`), with every access checked, so an error of the kind that a GPU would answer with wrong numbers is
 //! a message here. `cargo xtask cuda --test` builds it and runs the self-test of the operations on it.
 //!
 //! What it is not: a GPU. It says nothing about speed, about the rounding of cuBLAS's own kernels and of the hardware's
