@@ -184,20 +184,11 @@ unsafe fn batched(
     OK
 }
 
-macro_rules! entry {
-    ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
-        /// # Safety
-        /// As in cuBLAS: pointers are valid for what the call reads and writes.
-        #[unsafe(no_mangle)]
-        pub(super) unsafe extern "C" fn $name($($arg: $ty),*) -> c_int $body
-    )*};
-}
-
 #[expect(clippy::undocumented_unsafe_blocks, reason = "each is promised by the entry point's contract")]
 mod entries {
     use super::*;
 
-    entry! {
+    crate::entry! {
         fn cublasCreate_v2(handle: *mut *mut c_void) {
             unsafe { handle.write(std::ptr::without_provenance_mut(1)) };
             OK

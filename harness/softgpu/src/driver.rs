@@ -63,21 +63,11 @@ fn handle() -> *mut c_void {
 /// Number of kernels run so far.
 static LAUNCHES: AtomicU64 = AtomicU64::new(0);
 
-macro_rules! entry {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
-        $(#[$doc])*
-        /// # Safety
-        /// As in the CUDA driver API: pointers are valid for what the call reads and writes.
-        #[unsafe(no_mangle)]
-        pub(super) unsafe extern "C" fn $name($($arg: $ty),*) -> Code $body
-    )*};
-}
-
 #[expect(clippy::undocumented_unsafe_blocks, reason = "each is promised by the entry point's contract")]
 mod entries {
     use super::*;
 
-    entry! {
+    crate::entry! {
         fn cuInit(flags: c_uint) { if flags == 0 { OK } else { INVALID_VALUE } }
         fn cuDeviceGetCount(count: *mut c_int) { unsafe { give(count, 1) } }
         fn cuDeviceGet(device: *mut c_int, ordinal: c_int) {

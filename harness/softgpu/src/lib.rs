@@ -12,6 +12,17 @@
 
 pub mod ptx;
 
+/// Functions under the names of NVIDIA's libraries, each with its error code as the result.
+macro_rules! entry {
+    ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
+        /// # Safety
+        /// As NVIDIA documents it: handles were made here, and pointers are valid for what the call reads and writes.
+        #[unsafe(no_mangle)]
+        pub(super) unsafe extern "C" fn $name($($arg: $ty),*) -> std::ffi::c_int $body
+    )*};
+}
+use entry;
+
 mod blas;
 mod driver;
 mod exec;

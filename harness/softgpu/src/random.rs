@@ -30,15 +30,6 @@ impl Generator {
     }
 }
 
-macro_rules! entry {
-    ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
-        /// # Safety
-        /// As in cuRAND: the generator is one made here, and the memory is as large as said.
-        #[unsafe(no_mangle)]
-        pub(super) unsafe extern "C" fn $name($($arg: $ty),*) -> c_int $body
-    )*};
-}
-
 #[expect(clippy::undocumented_unsafe_blocks, reason = "each is promised by the entry point's contract")]
 mod entries {
     use super::*;
@@ -57,7 +48,7 @@ mod entries {
         OK
     }
 
-    entry! {
+    crate::entry! {
         fn curandCreateGenerator(generator: *mut *mut c_void, _kind: c_int) {
             unsafe { generator.write(Box::into_raw(Box::new(Generator(0))).cast()) };
             OK

@@ -9,6 +9,7 @@
 mod build;
 mod data;
 mod estimate;
+mod names;
 mod print;
 mod resolve;
 mod sound;

@@ -32,37 +32,7 @@ pub(super) fn compute(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Opti
         Ty::F32 if alu == Alu::Sub => Some(each(|i| bits(f(a[i]) - f(b[i])))),
         Ty::F32 if alu == Alu::Mul => Some(each(|i| bits(f(a[i]) * f(b[i])))),
         Ty::F32 if alu == Alu::Fma(Round::Nearest) => Some(fused(a, b, c)),
-        Ty::F32 => float(alu, a, b, c, |v| f64::from(f32::from_bits(v as u32)), f32_bits, f32_exact),
-        Ty::F64 => float(
-            alu,
-            a,
-            b,
-            c,
-            f64::from_bits,
-            |v, _| v.to_bits(),
-            |alu, a, b, c| {
-                let (x, y, z) = (f64::from_bits(a), f64::from_bits(b), f64::from_bits(c));
-                f64_exact(alu, x, y, z).map(f64::to_bits)
-            },
-        ),
-        Ty::F16 => float(
-            alu,
-            a,
-            b,
-            c,
-            |v| f16::from_bits(v as u16).to_f64(),
-            |v, _| u64::from(f16::from_f64(v).to_bits()),
-            |_, _, _, _| None,
-        ),
-        Ty::Bf16 => float(
-            alu,
-            a,
-            b,
-            c,
-            |v| bf16::from_bits(v as u16).to_f64(),
-            |v, _| u64::from(bf16::from_f64(v).to_bits()),
-            |_, _, _, _| None,
-        ),
+        Ty::F16 | Ty::Bf16 | Ty::F32 | Ty::F64 => float(alu, ty, a, b, c),
         Ty::Bf16x2 => {
             let low = |l: &Lanes| each(|i| l[i] & 0xffff);
             let high = |l: &Lanes| each(|i| l[i] >> 16 & 0xffff);
@@ -154,39 +124,27 @@ pub(super) fn insert_bits(bits: u32, a: u64, b: u64, position: u64, length: u64)
     (b & !field) | (a << position & field)
 }
 
-/// Operations that have to be rounded in the type itself.
-type Exact = fn(Alu, u64, u64, u64) -> Option<u64>;
-
-fn float(
-    alu: Alu,
-    a: &Lanes,
-    b: &Lanes,
-    c: &Lanes,
-    read: fn(u64) -> f64,
-    write: fn(f64, Round) -> u64,
-    exact: Exact,
-) -> Option<Lanes> {
+fn float(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Option<Lanes> {
+    let round = match alu {
+        Alu::Add(r) | Alu::Fma(r) => r,
+        _ => Round::Nearest,
+    };
     let mut out = [0; 32];
     for i in 0..32 {
-        out[i] = match alu {
-            Alu::Select => [b[i], a[i]][(c[i] & 1) as usize],
-            _ => match exact(alu, a[i], b[i], c[i]) {
-                Some(bits) => bits,
-                None => {
-                    let round = match alu {
-                        Alu::Add(r) | Alu::Fma(r) => r,
-                        _ => Round::Nearest,
-                    };
-                    write(f64_exact(alu, read(a[i]), read(b[i]), read(c[i]))?, round)
-                }
-            },
+        out[i] = match (alu, f32_exact(alu, a[i]).filter(|_| ty == Ty::F32)) {
+            (Alu::Select, _) => [b[i], a[i]][(c[i] & 1) as usize],
+            (_, Some(bits)) => bits,
+            _ => {
+                let [x, y, z] = [a[i], b[i], c[i]].map(|v| to_f64(ty, v));
+                from_f64(ty, f64_exact(alu, x, y, z)?, round)
+            }
         };
     }
     Some(out)
 }
 
 /// f32 where a detour over f64 would round twice.
-fn f32_exact(alu: Alu, a: u64, _: u64, _: u64) -> Option<u64> {
+fn f32_exact(alu: Alu, a: u64) -> Option<u64> {
     let x = f32::from_bits(a as u32);
     let v = match alu {
         Alu::Exp2 => x.exp2(),
