@@ -152,12 +152,11 @@ mod tests {
 
     #[test]
     fn whole_headers_are_taken_without_the_network() {
-        let place = std::env::temp_dir().join(format!("facebench-xtask-{}", std::process::id()));
-        let folder = place.join("cudnn/headers");
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("cudnn/headers");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("requirements.txt"), REQUIREMENTS).unwrap();
-        let Outcome::Ready(found) = headers(&place).unwrap() else { panic!("not ready") };
+        let Outcome::Ready(found) = headers(place.path()).unwrap() else { panic!("not ready") };
         assert_eq!(found, folder);
-        std::fs::remove_dir_all(place).unwrap();
     }
 }

@@ -167,11 +167,11 @@ mod tests {
 
     #[test]
     fn tables_that_differ_are_refused() {
-        let folder = std::env::temp_dir().join(format!("facebench-xtask-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
         let write = |store: &str, scores: &str| {
-            std::fs::create_dir_all(folder.join(store).join("unit")).unwrap();
-            std::fs::write(folder.join(store).join("unit/scores.csv"), scores).unwrap();
-            folder.join(store)
+            std::fs::create_dir_all(folder.path().join(store).join("unit")).unwrap();
+            std::fs::write(folder.path().join(store).join("unit/scores.csv"), scores).unwrap();
+            folder.path().join(store)
         };
         let cpu = write("cpu", "video,score\na,0.5\nb,0.25\n");
         assert_eq!(compare(&cpu, &write("same", "video,score\na,0.5\nb,0.25\n"), 1e-6).unwrap(), (2, 0.0));
@@ -181,6 +181,5 @@ mod tests {
         assert!(refused("video,score\na,0.5\nb,NaN\n").contains("NaN"));
         assert!(refused("video,score\na,0.5\n").contains("another number of rows"));
         assert!(refused("video,raw\na,0.5\nb,0.25\n").contains("other columns"));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }
