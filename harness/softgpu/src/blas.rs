@@ -217,3 +217,57 @@ mod entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Device memory with these numbers.
+    fn device<T: Copy>(values: &[T]) -> u64 {
+        let at = memory::allocate(std::mem::size_of_val(values)).unwrap();
+        // SAFETY: just allocated with that many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), at as *mut T, values.len()) };
+        at
+    }
+
+    fn run(transposed: [c_int; 2], [a, b, c]: [u64; 3], ty: c_int, leading: [c_int; 3]) -> c_int {
+        let (alpha, beta) = (1f32, 0f32);
+        let scalars = [(&raw const alpha).cast(), (&raw const beta).cast()];
+        // SAFETY: the scalars are f32, as the types compute.
+        unsafe {
+            batched(Product::new(transposed, [2, 2, 3], leading), [ty; 3], [a, b, c], [0; 3], 1, scalars)
+        }
+    }
+
+    #[test]
+    fn products_are_column_major_and_fresh_results_are_not_read() {
+        // a = [1 3 5; 2 4 6] by columns, b = [1 4; 2 5; 3 6] by columns
+        let numbers = [1f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let c = device(&[f32::NAN; 4]);
+        // SAFETY: four numbers were allocated.
+        let result = || unsafe { std::slice::from_raw_parts(c as *const f32, 4) }.to_vec();
+        assert_eq!(run([0, 0], [device(&numbers), device(&numbers), c], 0, [2, 3, 2]), OK);
+        assert_eq!(result(), [22.0, 28.0, 49.0, 64.0]);
+        // the same memory of a, read as its transpose: [1 2 3; 4 5 6]
+        assert_eq!(run([1, 0], [device(&numbers), device(&numbers), c], 0, [3, 3, 2]), OK);
+        assert_eq!(result(), [14.0, 32.0, 32.0, 77.0]);
+        let short = numbers.map(|v| bf16::from_f32(v).to_bits());
+        let c = device(&[0xffffu16; 4]);
+        assert_eq!(run([0, 0], [device(&short), device(&short), c], 14, [2, 3, 2]), OK);
+        // SAFETY: four numbers were allocated.
+        let halves = unsafe { std::slice::from_raw_parts(c as *const u16, 4) };
+        assert_eq!(
+            halves.iter().map(|b| bf16::from_bits(*b).to_f32()).collect::<Vec<_>>(),
+            [22.0, 28.0, 49.0, 64.0]
+        );
+    }
+
+    #[test]
+    fn operands_that_reach_out_of_their_memory_are_refused() {
+        let (a, b, c) = (device(&[0f32; 6]), device(&[0f32; 5]), device(&[0f32; 4]));
+        assert_eq!(run([0, 0], [a, b, c], 0, [2, 3, 2]), INVALID_VALUE);
+        assert_eq!(run([0, 0], [a, a, c], 0, [2, 3, 3]), INVALID_VALUE);
+        assert_eq!(run([0, 0], [a, a, c], 0, [1, 3, 2]), INVALID_VALUE);
+        assert_eq!(run([0, 0], [a, a, c], 3, [2, 3, 2]), NOT_SUPPORTED);
+    }
+}

@@ -140,7 +140,7 @@ mod entries {
                 return refuse(INVALID_VALUE, "an allocation of no bytes");
             }
             match memory::allocate(bytes) {
-                Some(address) if memory::usage().0 <= TOTAL => unsafe { give(at, address) },
+                Some(address) if memory::usage() <= TOTAL => unsafe { give(at, address) },
                 _ => OUT_OF_MEMORY,
             }
         }
@@ -153,7 +153,7 @@ mod entries {
         }
         fn cuMemFreeAsync(at: u64, _stream: *mut c_void) { if at == 0 { OK } else { unsafe { cuMemFree_v2(at) } } }
         fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
-            unsafe { give(free, TOTAL.saturating_sub(memory::usage().0)).max(give(total, TOTAL)) }
+            unsafe { give(free, TOTAL.saturating_sub(memory::usage())).max(give(total, TOTAL)) }
         }
         fn cuMemHostAlloc(at: *mut *mut c_void, bytes: usize, _flags: c_uint) {
             match memory::allocate(bytes) {
@@ -299,5 +299,38 @@ unsafe fn launch(kernel: &Kernel, shape: Shape, parameters: *mut *mut c_void) ->
     match result {
         Ok(()) => OK,
         Err(why) => refuse(ILLEGAL_ADDRESS, &why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launches_beyond_the_limits_are_refused() {
+        let ptx = ".version 9.0\n.visible .entry k()\n{\n.shared .align 4 .b8 tile[40000];\nret;\n}\n";
+        let kernel = Module::new(ptx).unwrap().kernel("k").unwrap();
+        let code = |grid, block, shared| {
+            // SAFETY: the kernel has no parameters.
+            unsafe { launch(&kernel, Shape { grid, block, shared }, std::ptr::null_mut()) }
+        };
+        assert_eq!(code([3, 1, 1], [64, 2, 1], 9000), OK);
+        assert_eq!(code([3, 1, 1], [64, 2, 1], 9153), INVALID_VALUE);
+        assert_eq!(code([3, 65_536, 1], [64, 1, 1], 0), INVALID_VALUE);
+        assert_eq!(code([0, 1, 1], [64, 1, 1], 0), INVALID_VALUE);
+        assert_eq!(code([1, 1, 1], [1025, 1, 1], 0), INVALID_VALUE);
+        assert_eq!(code([1, 1, 1], [1, 1, 65], 0), INVALID_VALUE);
+    }
+
+    #[test]
+    fn copies_stay_inside_of_memory() {
+        let at = memory::allocate(8).unwrap();
+        let mut word = 7u64;
+        // SAFETY: the host's side is a word.
+        unsafe {
+            assert_eq!(copy(at as *mut u8, (&raw const word).cast(), 8, [at, 0]), OK);
+            assert_eq!(copy((&raw mut word).cast(), (at + 4) as *const u8, 8, [at + 4, 0]), INVALID_VALUE);
+        }
+        assert!(memory::free(at) && !memory::free(at));
     }
 }

@@ -10,15 +10,14 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 /// Alignment the CUDA driver promises.
 const ALIGN: usize = 256;
 
-/// What is allocated: begin → bytes. `own` is false for memory that belongs to somebody else.
-static BOOK: RwLock<Book> = RwLock::new(Book { ranges: BTreeMap::new(), now: 0, most: 0 });
+/// What is allocated.
+static BOOK: RwLock<Book> = RwLock::new(Book { ranges: BTreeMap::new(), now: 0 });
 
-/// The book of ranges.
+/// Begin → bytes, and their sum without what modules lend.
 #[derive(Debug)]
 pub(crate) struct Book {
     ranges: BTreeMap<u64, usize>,
     now: usize,
-    most: usize,
 }
 
 impl Book {
@@ -58,7 +57,6 @@ pub(crate) fn allocate(bytes: usize) -> Option<u64> {
     let mut book = BOOK.write().unwrap_or_else(PoisonError::into_inner);
     book.ranges.insert(at as u64, bytes);
     book.now += bytes;
-    book.most = book.most.max(book.now);
     Some(at as u64)
 }
 
@@ -84,8 +82,7 @@ pub(crate) fn lend(at: u64, bytes: usize) {
     book.ranges.insert(at, bytes);
 }
 
-/// Bytes allocated now, and at most so far.
-pub(crate) fn usage() -> (usize, usize) {
-    let book = book();
-    (book.now, book.most)
+/// Bytes allocated now.
+pub(crate) fn usage() -> usize {
+    book().now
 }

@@ -131,9 +131,8 @@ fn float(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Option<Lanes> {
     };
     let mut out = [0; 32];
     for i in 0..32 {
-        out[i] = match (alu, f32_exact(alu, a[i]).filter(|_| ty == Ty::F32)) {
-            (Alu::Select, _) => [b[i], a[i]][(c[i] & 1) as usize],
-            (_, Some(bits)) => bits,
+        out[i] = match alu {
+            Alu::Select => [b[i], a[i]][(c[i] & 1) as usize],
             _ => {
                 let [x, y, z] = [a[i], b[i], c[i]].map(|v| to_f64(ty, v));
                 from_f64(ty, f64_exact(alu, x, y, z)?, round)
@@ -143,20 +142,7 @@ fn float(alu: Alu, ty: Ty, a: &Lanes, b: &Lanes, c: &Lanes) -> Option<Lanes> {
     Some(out)
 }
 
-/// f32 where a detour over f64 would round twice.
-fn f32_exact(alu: Alu, a: u64) -> Option<u64> {
-    let x = f32::from_bits(a as u32);
-    let v = match alu {
-        Alu::Exp2 => x.exp2(),
-        Alu::Log2 => x.log2(),
-        Alu::Sin => x.sin(),
-        Alu::Cos => x.cos(),
-        Alu::Tanh => x.tanh(),
-        _ => return None,
-    };
-    Some(u64::from(v.to_bits()))
-}
-
+/// In f64; a sum, product, quotient or root of two f32 rounds to f32 from there as if it had been rounded once.
 fn f64_exact(alu: Alu, x: f64, y: f64, z: f64) -> Option<f64> {
     Some(match alu {
         Alu::Add(Round::Nearest) => x + y,

@@ -52,6 +52,18 @@ fn an_access_past_the_end_is_named() {
 }
 
 #[test]
+fn memory_that_was_freed_is_no_memory() {
+    // large, so that nothing else comes to lie there
+    let at = memory::allocate(64 << 20).unwrap();
+    assert!(memory::free(at));
+    let kernel = Module::new(&kernel("ld.global.u32 %r3, [%rd4];")).unwrap().kernel("k").unwrap();
+    let mut parameters = at.to_le_bytes().to_vec();
+    parameters.extend([0; 4]);
+    let why = run(&kernel, Shape { grid: [1; 3], block: [1; 3], shared: 0 }, &parameters).unwrap_err();
+    assert!(why.contains("a read of 4 bytes"), "{why}");
+}
+
+#[test]
 fn lanes_part_and_come_together() {
     // odd lanes go round a loop; then all add up by a butterfly
     let ptx = kernel(
@@ -133,7 +145,7 @@ fn vectors_pieces_and_tables_are_read() {
     );
     let words = run_words(&ptx.replace(HEAD, &format!("{HEAD}{table}")), 2, 1, 4, 0);
     // the table is not in the book of memory until a module is loaded through the driver
-    assert!(words.unwrap_err().contains("in no allocation"));
+    assert!(words.unwrap_err().contains("a read of 4 bytes"));
     let module = Module::new(&format!("{HEAD}{table}")).unwrap();
     let (at, bytes) = module.global_ranges().next().unwrap();
     // SAFETY: the module owns these bytes and is alive.
